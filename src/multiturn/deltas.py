@@ -1,0 +1,132 @@
+"""The pieces in which a model's answer arrives, and how they fold into a message.
+
+A format's stream decoder yields these; a store keeps them while a turn runs, so that a crash loses no text; `Fold`
+makes the message. Folding the same deltas always gives the same message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from multiturn.messages import Message, Origin, Part, Reasoning, Refusal, Text, ToolCall, Usage
+
+
+class _Delta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A piece of an answer."""
+
+
+class TextDelta(_Delta, frozen=True, tag="text"):
+    text: str
+
+
+class RefusalDelta(_Delta, frozen=True, tag="refusal"):
+    text: str
+
+
+class ReasoningDelta(_Delta, frozen=True, tag="reasoning"):
+    text: str
+
+
+class ToolCallDelta(_Delta, frozen=True, tag="tool_call"):
+    """More of tool call number `index` of this answer. `call_id` and `name` come with its first piece and are empty
+    later; `arguments` is the next stretch of text; `kind` is the same on every piece."""
+
+    index: int
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+    kind: Literal["function", "custom"] = "function"
+
+
+class PartDelta(_Delta, frozen=True, tag="part"):
+    """A part that arrived whole: an image, a signed piece of thinking, an opaque item."""
+
+    part: Part
+
+
+Delta: TypeAlias = TextDelta | RefusalDelta | ReasoningDelta | ToolCallDelta | PartDelta
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """One model call's whole result. `alternatives` are the other choices where more than one was asked for."""
+
+    message: Message
+    alternatives: tuple[Message, ...] = ()
+
+
+class Fold:
+    """Deltas in, a message out. `add` may go on after `message`; each costs what is new, not what came before."""
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[type[Delta], list[str]] | PartDelta | int] = []
+        self._calls: dict[int, list[ToolCallDelta]] = {}
+
+    def add(self, delta: Delta) -> None:
+        match delta:
+            case ToolCallDelta():
+                if delta.index not in self._calls:
+                    self._calls[delta.index] = []
+                    self._runs.append(delta.index)
+                self._calls[delta.index].append(delta)
+            case PartDelta():
+                self._runs.append(delta)
+            case _:
+                self._add_text(delta)
+
+    def _add_text(self, delta: TextDelta | RefusalDelta | ReasoningDelta) -> None:
+        last = self._runs[-1] if self._runs else None
+        if isinstance(last, tuple) and last[0] is type(delta):
+            last[1].append(delta.text)
+        else:
+            self._runs.append((type(delta), [delta.text]))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What has arrived so far, in order of first arrival; nothing for runs without any text."""
+        made = (self._part(run) for run in self._runs)
+        return tuple(part for part in made if part is not None)
+
+    def _part(self, run: tuple[type[Delta], list[str]] | PartDelta | int) -> Part | None:
+        if isinstance(run, PartDelta):
+            return run.part
+        if isinstance(run, int):
+            return _tool_call(self._calls[run])
+        kind, pieces = run
+        text = "".join(pieces)
+        if not text:
+            return None
+        if kind is ReasoningDelta:
+            return Reasoning(text=text)
+        return Refusal(text=text) if kind is RefusalDelta else Text(text=text)
+
+    def message(
+        self,
+        *,
+        origin: Origin | None,
+        usage: Usage | None = None,
+        finish_reason: str | None = None,
+        id: str | None = None,
+    ) -> Message:
+        return Message(
+            role="assistant", parts=self.parts, origin=origin, usage=usage, finish_reason=finish_reason, id=id
+        )
+
+
+def _tool_call(pieces: list[ToolCallDelta]) -> ToolCall:
+    return ToolCall(
+        call_id=next((piece.call_id for piece in pieces if piece.call_id), ""),
+        name=next((piece.name for piece in pieces if piece.name), ""),
+        arguments="".join(piece.arguments for piece in pieces),
+        kind=pieces[0].kind,
+    )
+
+
+def fold(deltas: Iterable[Delta], *, origin: Origin | None = None) -> Message:
+    """The message that these deltas make, as far as they go."""
+    folded = Fold()
+    for delta in deltas:
+        folded.add(delta)
+    return folded.message(origin=origin)

@@ -1,0 +1,1 @@
+"""Bytes on the wire, both directions: pure functions, no I/O."""

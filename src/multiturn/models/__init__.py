@@ -1,0 +1,1 @@
+"""Who answers: a model is reached through a format and a transport."""

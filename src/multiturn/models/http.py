@@ -1,0 +1,456 @@
+"""The transport: one POST over HTTP, with time limits and retries, and errors of our own.
+
+It knows no format. What comes back is an `HttpReply`, whatever its status; what does not come back is a
+`ConnectionFailed` or a `TimedOut`, and what breaks off a `StreamCut`. aiohttp takes a fifth of a second to import, so
+nothing imports this module before the first request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import importlib.metadata
+import math
+import random
+import time
+import urllib.request
+import weakref
+from collections.abc import AsyncGenerator, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from multiturn.errors import (
+    ConnectionFailed,
+    ConnectTimedOut,
+    FirstByteTimedOut,
+    IdleTimedOut,
+    InvalidReply,
+    ModelError,
+    ModelNotFound,
+    StreamCut,
+    TimedOut,
+    TotalTimedOut,
+)
+
+MIB = 1 << 20
+KEEP_ALIVE_S = 60.0  # how long a connection without a call is kept; servers commonly keep theirs for 5 to 75 s
+LINGER_S = 0.5  # how long the end of a body may take after the end of the answer
+PIECE_BYTES = MIB // 2  # what a big request body is written in
+USER_AGENT = f"multiturn/{importlib.metadata.version('multiturn')}"
+
+# A conflict (409) is a lock that somebody holds; 501 and 505 will not change their mind.
+RETRIED_STATUSES = frozenset({408, 409, 429, *range(500, 600)}) - {501, 505}
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """How long to wait, in seconds. None waits for ever.
+
+    Timeouts(connect_s=10)       until there is a connection, TLS included; then `ConnectTimedOut`
+    Timeouts(first_byte_s=600)   until the answer's first byte, from the start of the try; `FirstByteTimedOut`
+    Timeouts(idle_s=120)         between one byte of the answer and the next; `IdleTimedOut`
+    Timeouts(total_s=3600)       for everything, retries and pauses included; `TotalTimedOut`
+
+    A model that thinks long before it speaks, or a slow machine that reads a long prompt, needs `first_byte_s`.
+    """
+
+    connect_s: float | None = 10.0
+    first_byte_s: float | None = 600.0
+    idle_s: float | None = 120.0
+    total_s: float | None = 3600.0
+
+
+class Retries(msgspec.Struct, frozen=True, kw_only=True):
+    """When a call is tried again, all on its own.
+
+    Retries(attempts=3)          tries in all; 1 never tries again
+    Retries(base_s=0.5)          the first pause; each later one is twice as long, half of it left to chance
+    Retries(cap_s=8)             the longest pause of our own choosing
+    Retries(longest_wait_s=60)   the longest that a provider's Retry-After may ask for; more than that is an error now
+
+    Tried again is what failed before the answer's first byte: no connection, a connection that was dropped, and the
+    statuses 408, 409, 429 and 5xx. Never an answer that has begun, and not one that did not begin in time
+    (`FirstByteTimedOut`): the model may be at work on it, and billing.
+    """
+
+    attempts: int = 3
+    base_s: float = 0.5
+    cap_s: float = 8.0
+    longest_wait_s: float = 60.0
+
+    def pause_s(self, failed: int) -> float:
+        """How long to wait after this many failed tries (1 and up)."""
+        longest = min(self.cap_s, self.base_s * 2.0 ** (failed - 1))
+        return longest * random.uniform(0.5, 1.0)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a reply asks to wait: `retry-after-ms`, else `Retry-After` as seconds or as a date (RFC 9110,
+    section 10.2.3); None where it does not say, or nothing that makes sense."""
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    asked = headers.get("retry-after")
+    if asked is None or (seconds := _number(asked)) is not None:
+        return seconds if asked is not None else None
+    try:
+        moment = email.utils.parsedate_to_datetime(asked)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return max(0.0, number) if math.isfinite(number) else None
+
+
+# --- one endpoint ---------------------------------------------------------------------------------------------------
+
+
+class Transport:
+    """The way to one base URL. Safe to share between tasks, threads and event loops."""
+
+    def __init__(
+        self, base_url: str, *, key: str | None = None, timeouts: Timeouts | None = None, retries: Retries | None = None
+    ) -> None:
+        self._base = urlsplit(base_url)
+        self.timeouts = timeouts or Timeouts()
+        self.retries = retries or Retries()
+        self.host = f"{self._base.hostname}:{self._base.port or (443 if self._base.scheme == 'https' else 80)}"
+        self._headers = {"Content-Type": "application/json", "User-Agent": USER_AGENT}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._proxy = proxy_for(self._base.scheme, self._base.hostname or "", self.host)
+        self._connect = aiohttp.ClientTimeout(total=None, connect=self.timeouts.connect_s)
+
+    def __repr__(self) -> str:
+        return f"<Transport to {self.host}>"
+
+    def url(self, path: str) -> URL:
+        """The address of `path`; a query that the base URL has stays at the end."""
+        return URL(self._base._replace(path=self._base.path.rstrip("/") + path).geturl())
+
+    async def post(self, path: str, body: bytes, *, stream: bool = False) -> HttpReply:
+        """The reply to one POST, when its status and headers are there; every status but 3xx comes back, those of
+        `RETRIED_STATUSES` once trying again is no use. Close it, or `leave()` it.
+
+        Raises `ConnectionFailed`, `TimedOut` or `ModelNotFound` (a redirect: following it would hand the key and the
+        conversation to an address that nobody named)."""
+        url, deadline = self.url(path), _Deadline(self.timeouts.total_s)
+        failed = 0
+        while True:
+            failed += 1
+            try:
+                reply = await self._post_once(url, body, stream, deadline)
+            except (ConnectionFailed, ConnectTimedOut) as error:
+                pause_s = self._pause_after_failure(error, failed)
+                if pause_s is None or not deadline.allows(pause_s):
+                    raise
+            else:
+                pause_s = self._pause_after_reply(reply, failed)
+                if pause_s is None or not deadline.allows(pause_s):
+                    return reply
+                reply.leave()
+            await asyncio.sleep(pause_s)
+
+    def _pause_after_failure(self, error: ModelError, failed: int) -> float | None:
+        """How long to wait before the same is worth trying again; None if it is not."""
+        if failed >= self.retries.attempts or error.code == "tls":
+            return None
+        if error.code == "dropped" and failed == 1:
+            return 0.0  # most likely a kept connection that the server had closed meanwhile
+        return self.retries.pause_s(failed)
+
+    def _pause_after_reply(self, reply: HttpReply, failed: int) -> float | None:
+        if failed >= self.retries.attempts or reply.status not in RETRIED_STATUSES:
+            return None
+        asked_s = retry_after_s(reply.headers)
+        if reply.headers.get("x-should-retry") == "false" or (asked_s or 0.0) > self.retries.longest_wait_s:
+            return None
+        return asked_s or self.retries.pause_s(failed)
+
+    async def _post_once(self, url: URL, body: bytes, stream: bool, deadline: _Deadline) -> HttpReply:
+        limit = deadline.within(self.timeouts.first_byte_s, FirstByteTimedOut)
+        headers = {**self._headers, "Accept-Encoding": "identity"} if stream else self._headers
+        session = await _session_for(self)
+        try:
+            async with limit.clock():
+                response = await session.post(
+                    url,
+                    data=_Body(body),
+                    headers=headers,
+                    proxy=self._proxy,
+                    timeout=self._connect,
+                    allow_redirects=False,
+                )
+        except (aiohttp.ClientError, OSError) as error:
+            failure = self._no_answer(error, limit)
+        else:
+            reply = HttpReply(response, self.host, self.timeouts.idle_s, first=limit, deadline=deadline)
+            if not 300 <= reply.status < 400:
+                return reply
+            reply.close()
+            failure = self._redirected(reply)
+        raise failure  # not inside `except`: some of aiohttp's errors hold the request's headers, and so the key
+
+    def _no_answer(self, error: Exception, limit: _Limit) -> ModelError:
+        """What an error means that came before the answer's first byte."""
+        failure = self._failure(error, limit)
+        if not isinstance(error, aiohttp.ClientResponseError):
+            failure.__cause__ = getattr(error, "os_error", error)
+        return failure
+
+    def _failure(self, error: Exception, limit: _Limit) -> ModelError:
+        match error:
+            case aiohttp.ConnectionTimeoutError():
+                return _timed_out(ConnectTimedOut, self.timeouts.connect_s, self.host)
+            case TimeoutError():
+                return limit.error(self.host)
+            case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+                proxy = self._proxy and f"{self._proxy.host}:{self._proxy.port}"
+                text = f"the proxy {proxy} gives no way to {self.host}: {_why(error)}; see HTTPS_PROXY and NO_PROXY"
+                return ConnectionFailed(text, code="proxy")
+            case aiohttp.ClientConnectorDNSError():
+                text = f"there is no host named {self._base.hostname!r}; check the base URL, and the network"
+                return ConnectionFailed(text, code="dns")
+            case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():
+                text = f"no secure connection to {self.host}: {_why(error)}; check that the base URL should be https"
+                return ConnectionFailed(text, code="tls")
+            case aiohttp.ClientConnectorError():
+                text = f"cannot connect to {self.host}: {_why(error)}; is the server running, and the port right?"
+                return ConnectionFailed(text, code="refused")
+            case aiohttp.ClientResponseError():
+                return InvalidReply(f"what answers at {self.host} does not speak HTTP: {error.message.strip()}")
+            case _:
+                text = f"{self.host} closed the connection without an answer; its own log may say why"
+                return ConnectionFailed(text, code="dropped")
+
+    def _redirected(self, reply: HttpReply) -> ModelError:
+        to = urlsplit(reply.headers.get("location", ""))
+        where = to._replace(netloc=to.netloc.rpartition("@")[2], query="", fragment="").geturl() or "nowhere"
+        return ModelNotFound(
+            f"{self.host} redirects to {where}, and redirects are not followed, for the key would go along; "
+            f"if you trust that address, make it the base URL",
+            status=reply.status,
+        )
+
+    async def aclose(self) -> None:
+        """Let go of this event loop's connections, unless other models use them too."""
+        if opened := _opened.get(asyncio.get_running_loop()):
+            opened.users.discard(self)
+            if not opened.users:
+                await opened.generator.aclose()
+
+
+def _why(error: Exception) -> str:
+    """What the system says, without aiohttp's description of the connection."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{error.status} {error.message}"
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+
+
+class _Body(aiohttp.Payload):
+    """A request's body. aiohttp's own payload for bytes warns from 1 MiB on, and rightly: written whole, a big body
+    is moved in memory once for every piece that the socket takes. Its payload for files goes through a thread."""
+
+    _value: bytes
+    _autoclose = True  # nothing to close
+
+    def __init__(self, value: bytes) -> None:
+        super().__init__(value, content_type="application/json")
+        self._size = len(value)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._value.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        view = memoryview(self._value)
+        for start in range(0, len(view), PIECE_BYTES):
+            await writer.write(view[start : start + PIECE_BYTES])
+
+
+# --- the reply ------------------------------------------------------------------------------------------------------
+
+
+class HttpReply:
+    """A reply whose status and headers are there. Its body is read piece by piece, by one task at a time.
+
+    Every way out must end in `close()`, or in `leave()` where the rest is not wanted but the connection is."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, host: str, idle_s: float | None, *, first: _Limit, deadline: _Deadline
+    ) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._host = host
+        self._idle_s = idle_s
+        self._first: _Limit | None = first
+        self._deadline = deadline
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    async def read_some(self) -> bytes:
+        """The next bytes of the body as they came, empty at its end. Raises `StreamCut` or `TimedOut`."""
+        limit = self._first or self._deadline.within(self._idle_s, IdleTimedOut)
+        try:
+            async with limit.clock():
+                piece = await self._response.content.readany()
+        except TimeoutError:
+            raise limit.error(self._host) from None
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:  # RuntimeError: the session was closed meanwhile
+            text = f"the connection to {self._host} broke in the middle of the answer"
+            raise StreamCut(text) from error
+        self._first = None
+        return piece
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body. Raises `InvalidReply` if it is larger than that, and what `read_some` raises."""
+        pieces, size = [], 0
+        while piece := await self.read_some():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit_bytes:
+                raise InvalidReply(f"the answer of {self._host} is larger than {limit_bytes / MIB:g} MiB")
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def read_start(self, limit_bytes: int, within_s: float) -> bytes:
+        """The start of the body, as much as comes in that time: enough to say what an error is about."""
+        pieces, size = [], 0
+        try:
+            async with asyncio.timeout(within_s):
+                while size < limit_bytes and (piece := await self.read_some()):
+                    pieces.append(piece)
+                    size += len(piece)
+        except (TimeoutError, ModelError):
+            pass
+        return b"".join(pieces)[:limit_bytes]
+
+    def leave(self) -> None:
+        """No more of the body is wanted. Its end is often a packet behind the last event: if it comes soon, the
+        connection goes back to be used again, which aiohttp does by itself, and nobody waits for it."""
+        if not self._response.closed:
+            hang_up = asyncio.get_running_loop().call_later(LINGER_S, self._response.close)
+            self._response.content.on_eof(hang_up.cancel)
+
+    def close(self) -> None:
+        """Hang up, unless the body has come to its end already. The provider sees the connection close."""
+        self._response.close()
+
+
+class _Limit(NamedTuple):
+    """A moment of the loop's clock by which something must have happened, and the error if it has not."""
+
+    at: float
+    kind: type[TimedOut]
+    stated_s: float | None  # what `Timeouts` says
+
+    def clock(self) -> asyncio.Timeout:
+        return asyncio.timeout_at(self.at if self.at < math.inf else None)
+
+    def error(self, host: str) -> TimedOut:
+        return _timed_out(self.kind, self.stated_s, host)
+
+
+class _Deadline:
+    """The end of `total_s`, which bounds every other limit."""
+
+    def __init__(self, total_s: float | None) -> None:
+        self._total_s = total_s
+        self._end = math.inf if total_s is None else _now() + total_s
+
+    def allows(self, seconds: float) -> bool:
+        return _now() + seconds < self._end
+
+    def within(self, seconds: float | None, kind: type[TimedOut]) -> _Limit:
+        """The sooner of `seconds` from now and the end."""
+        at = math.inf if seconds is None else _now() + seconds
+        return _Limit(at, kind, seconds) if at <= self._end else _Limit(self._end, TotalTimedOut, self._total_s)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+_TIMED_OUT = {
+    ConnectTimedOut: "no connection to {host} within {limit:g} s; check the address and the network (connect_s)",
+    FirstByteTimedOut: "{host} did not begin to answer within {limit:g} s; long thinking may need more (first_byte_s)",
+    IdleTimedOut: "{host} fell silent in the middle of the answer, for {limit:g} s (idle_s)",
+    TotalTimedOut: "the call to {host} took longer than {limit:g} s in all (total_s)",
+}
+
+
+def _timed_out(kind: type[TimedOut], limit_s: float | None, host: str) -> TimedOut:
+    error = kind(_TIMED_OUT[kind].format(host=host, limit=limit_s))
+    error.limit_s = limit_s
+    return error
+
+
+# --- proxies --------------------------------------------------------------------------------------------------------
+
+
+def proxy_for(scheme: str, hostname: str, host: str) -> URL | None:
+    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or the system's settings) name for this host;
+    never one for this machine itself, which no proxy can reach. Looked up once an endpoint: aiohttp's `trust_env`
+    does it for every request, in a thread, and so makes a request three times as expensive."""
+    if hostname == "localhost" or hostname == "::1" or hostname.startswith("127."):
+        return None
+    proxies = urllib.request.getproxies()
+    named = proxies.get(scheme) or proxies.get("all")
+    if not named or urllib.request.proxy_bypass(host):
+        return None
+    return URL(named if "://" in named else f"http://{named}")
+
+
+# --- one session an event loop --------------------------------------------------------------------------------------
+
+
+class _Opened:
+    """One event loop's session, and who uses it."""
+
+    def __init__(self) -> None:
+        self.users: weakref.WeakSet[Transport] = weakref.WeakSet()
+        self.generator = _session()
+        self.session: aiohttp.ClientSession | None = None
+
+
+_opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
+
+
+async def _session_for(user: Transport) -> aiohttp.ClientSession:
+    """The session that all models share on the running event loop."""
+    loop = asyncio.get_running_loop()
+    opened = _opened.get(loop)
+    if opened is None:
+        for ended in [other for other in list(_opened) if other.is_closed()]:
+            _opened.pop(ended, None)  # it ended without closing its generators; there is nothing left to close ours in
+        opened = _opened[loop] = _Opened()
+        opened.session = await anext(opened.generator)
+    opened.users.add(user)
+    assert opened.session is not None
+    return opened.session
+
+
+async def _session() -> AsyncGenerator[aiohttp.ClientSession, None]:
+    """One session, closed when the generator is. It is a generator because an event loop tells nobody of its end but
+    its open generators: `asyncio.run`, `asyncio.Runner` and uvloop's close them last (`loop.shutdown_asyncgens`)."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
+    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    try:
+        yield session
+    finally:
+        _opened.pop(asyncio.get_running_loop(), None)
+        await session.close()

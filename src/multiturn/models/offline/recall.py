@@ -1,0 +1,199 @@
+"""Questions about what was said: facts by their name, facts by their verb, and sentences by their words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from multiturn.models.offline.dialogue import Question
+from multiturn.models.offline.english import american, content_stems, in_words, is_question, stem, unpunctuated
+from multiturn.models.offline.facts import Fact, facts_in, key_of, named, without_opening
+
+_POLITE = re.compile(
+    r"(?:please|hey|hi|hello|so|ok|okay|and|now|well|then|but|again|by the way|quick question|can you|could you"
+    r"|would you|are you able to|do you (?:still )?(?:know|remember|recall)|tell me(?: again)?|remind me(?: again)?"
+    r"|say|give me|what about|i(?:'ve)? (?:forgot|forget|forgotten)|any idea|let me know|remember)\b"
+    r"[\s,:…-]*(?:of (?=my|the|what|who|where))?",
+    re.IGNORECASE,
+)
+_ASKING = re.compile(
+    r"(?:what|whats|which|who|when|where|how|how much|how many|how long|how far|how tall)"
+    r"(?: (?P<noun>[\w-]+))?(?:'s|'re| is| are| was| were| does| do)? (?P<rest>(?:my|our|the|your|[\w'-]+'s) .+)$",
+    re.IGNORECASE,
+)
+_OWNED = re.compile(
+    r"(?P<owner>my|our|the|your|[\w'-]+'s) (?P<label>.+?)(?P<called> (?:called|named))?(?: (?:is|was|are|were))?"
+    r"(?: (?:again|now|exactly|at the moment|currently))*$",
+    re.IGNORECASE,
+)
+_SUBJECT_FIRST = re.compile(r"(?:did i (?:say|tell you)|do you think) ", re.IGNORECASE)
+
+_Recall = Callable[[re.Match[str], Question], str | None]
+
+
+def recall(question: Question) -> str | None:
+    """Answers a question about the user from what the user said, or says honestly that it was not said."""
+    asked = _plain(question.text)
+    if not asked or (asked == unpunctuated(question.text) and not is_question(question.text)):
+        return None
+    for pattern, answer in _QUESTIONS:
+        if match := pattern.fullmatch(asked):
+            return answer(match, question)
+    return _by_label(asked, question)
+
+
+def _plain(text: str) -> str:
+    text = unpunctuated(text.replace("’", "'"))
+    while (polite := _POLITE.match(text)) and polite.end() < len(text):
+        text = text[polite.end() :]
+    return _SUBJECT_FIRST.sub("", text)
+
+
+def _of(key: str, otherwise: str) -> _Recall:
+    """Answers with the fact of this key."""
+
+    def answer(_: re.Match[str], question: Question) -> str:
+        fact = question.dialogue.facts.get(key)
+        return _sentence(str(fact)) if fact else f"You have not told me {otherwise}."
+
+    return answer
+
+
+def _everything(_: re.Match[str], question: Question) -> str:
+    known = [str(fact) for fact in question.dialogue.facts.values() if fact.personal]
+    if not known:
+        return "You have not told me anything about yourself yet."
+    return f"You have told me that {in_words(known)}."
+
+
+def _by_verb(match: re.Match[str], question: Question) -> str:
+    verb = "are" if match["verb"] == "am" else match["verb"].lower()
+    same = ("like", "love", "enjoy", "adore", "prefer") if verb in ("like", "love", "enjoy") else (verb,)
+    rest = f" {match['rest']}" if match["rest"] else ""
+    facts = [f for f in question.dialogue.facts.values() if f.subject == "you" and f.verb.startswith(same)]
+    if rest.strip():
+        facts = [fact for fact in facts if rest.strip() in fact.verb] or facts
+    if facts:
+        return _sentence(in_words([str(fact) for fact in facts]))
+    return recollect(question) or f"You have not told me what you {verb}{rest}."
+
+
+def _whether(match: re.Match[str], question: Question) -> str | None:
+    verb = "are" if match["verb"].lower() == "am" else match["verb"].lower()
+    wanted = content_stems(match["value"])
+    for fact in reversed(question.dialogue.facts.values()):
+        if fact.subject == "you" and verb in fact.verb.split() and wanted <= content_stems(f"{fact.verb} {fact.value}"):
+            return f"{'No' if ' not ' in fact.verb else 'Yes'}, {fact}."
+    return recollect(question) or f"You have not told me whether you {verb} {match['value']}."
+
+
+def _by_label(asked: str, question: Question) -> str | None:
+    """`what is my X`, `my X`, `which noun is my X`, `what is my X called`: the fact that carries this label."""
+    match = _ASKING.fullmatch(asked)
+    owned = _OWNED.fullmatch(match["rest"] if match else asked)
+    if not owned:
+        return None
+    label = unpunctuated(owned["label"])
+    noun = match["noun"] if match else None
+    key, subject = named(owned["owner"], label)
+    for candidate in _keys(key, label, noun, called=bool(owned["called"])):
+        if fact := question.dialogue.facts.get(candidate):
+            return _sentence(str(fact))
+    if owned["owner"].lower() not in ("my", "our"):
+        return None
+    return recollect(question, about=label) or f"You have not told me {subject}."
+
+
+def _keys(key: str, label: str, noun: str | None, *, called: bool) -> Iterator[str]:
+    if noun:
+        yield key_of(f"{noun} of my {label}")
+        yield key_of(f"{label}'s {noun}")
+    if called:
+        yield f"{key}'s name"
+    yield key
+    yield f"{key}'s name"
+    if wrapped := re.fullmatch(r"(.+) of (?:my|the|our) (.+)", american(label)):
+        yield f"{wrapped[2]}'s {wrapped[1]}"
+
+
+_VERBS = (
+    r"(?P<verb>like|love|enjoy|adore|prefer|hate|dislike|have|own|speak|play|study|drive|want|need|eat|drink|collect"
+    r"|teach|am|live|work)"
+)
+_NAME = _of("name", "your name")
+_HOME = _of("home", "where you live")
+_QUESTIONS: tuple[tuple[re.Pattern[str], _Recall], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), answer)
+    for pattern, answer in (
+        (r"who (?:am i|i am)|what am i called|what (?:do|should|can) you call me|what i am called", _NAME),
+        (r"what(?: i)?(?:'s| is) my name.*|my name|what my name (?:is|was)|what name did i .+", _NAME),
+        (r"where (?:do i|i|am i|did i) (?:live|living|based|say i live|move)(?: now| to| again)?", _HOME),
+        (r"(?:what|which|in which|in what) (?:city|town|country|place|state) (?:do i|i|am i) (?:live|living)(?: in)?", _HOME),
+        (r"where (?:am i|i am|do i come) from|where(?: do)? i come from", _of("origin", "where you are from")),
+        (r"how old (?:am i|i am)|what(?:'s| is) my age|my age", _of("age", "your age")),
+        (r"(?:what|where|who) (?:do i|i) (?:do|work)(?: as| for(?: a living| work)?| at| in)?", _of("job", "what you do")),
+        (r"when (?:was i|i was) born|where (?:was i|i was) born", _of("birth", "when or where you were born")),
+        (r"(?:(?:what|all|everything)(?: else)? )*(?:do |did |have )?(?:you|i) (?:know|remember|learn(?:ed)?|told|tell)"
+         r"(?: you)?(?: so far)?(?: about (?:me|myself))?(?: so far)?", _everything),
+        (r"(?:describe|about) me|who (?:do )?you think i am", _everything),
+        (rf"(?:what|which)(?: [\w-]+)? (?:do |am )?i(?: (?:really|also|still))? {_VERBS}(?: (?P<rest>to|for|in|at))?", _by_verb),
+        (r"(?:what|which)(?: [\w-]+)? (?P<verb>am) i (?P<rest>[\w ]+?)(?: to| about)?", _by_verb),
+        (rf"(?:whether |if )?(?:do i|i)(?: (?:really|also|still))? {_VERBS} (?P<value>.+)", _whether),
+        (r"(?P<verb>am) i (?P<value>.+)", _whether),
+    )
+)  # fmt: skip
+
+
+def acknowledge(question: Question) -> str | None:
+    """Takes note of the facts that a sentence states."""
+    stated = list(facts_in(question.text))
+    if not stated:
+        rest = without_opening(question.text)
+        told = re.match(r"(?:please )?(?:remember|note|keep in mind|don['’]t forget)\b", question.text, re.IGNORECASE)
+        return f"Noted: {unpunctuated(rest)}." if told and not is_question(question.text) else None
+    known = question.dialogue.facts
+    lasting = [known[fact.key] for fact in stated if fact.key in known]
+    if any(fact.key == "(last)" for fact in stated) and known:
+        lasting.append(list(known.values())[-1])
+    if not lasting:
+        return "All right, I have forgotten that."
+    name = next((fact.value for fact in lasting if fact.key == "name"), None)
+    others = [str(fact) for fact in dict.fromkeys(lasting) if fact.key != "name"]
+    greeting = [f"Nice to meet you, {name}."] if name else []
+    return " ".join([*greeting, *([f"Noted: {in_words(others)}."] if others else [])])
+
+
+def recollect(question: Question, *, about: str = "") -> str | None:
+    """Quotes the user's statement that shares most words with the question, the latest of the best; at least half of
+    the question's words, or all of `about`."""
+    wanted = content_stems(about or question.text)
+    needed = len(wanted) if about else (len(wanted) + 1) // 2
+    best, found = 0, ""
+    for statement in question.dialogue.statements:
+        lowered = statement.lower()
+        if not any(root[:4] in lowered for root in wanted) or is_question(statement):
+            continue
+        shared = len(wanted & content_stems(statement))
+        if shared >= max(needed, best + 1):
+            best, found = shared, statement
+    return f"You said: “{found}”" if found else None
+
+
+def knows(question: Question) -> bool:
+    """Whether the question is about the user and was answered in the dialogue."""
+    answer = recall(question)
+    return answer is not None and not answer.startswith("You have not told me")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def roots(text: str) -> list[str]:
+    return [stem(word) for word in text.split()]
+
+
+def fact_value(facts: dict[str, Fact], label: str) -> str | None:
+    """The value of the fact with this label, if there is one."""
+    fact = facts.get(key_of(label.replace("_", " ")))
+    return fact.value if fact else None

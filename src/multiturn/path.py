@@ -1,0 +1,58 @@
+"""`Path`: the turns from the root to one head, and what the formats have made of each of them.
+
+A finished turn never changes, so neither do the bytes that a format makes of it. They are made once and kept here;
+the next request joins them (design idea 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from multiturn.messages import Message
+from multiturn.turns import Totals, Turn
+
+
+class Path:
+    """Turns, oldest first. Grows at its end; `until` gives an earlier stretch that shares what was kept."""
+
+    __slots__ = ("_kept", "turns")
+
+    def __init__(self, turns: Iterable[Turn] = ()) -> None:
+        self.turns: list[Turn] = list(turns)
+        self._kept: dict[object, list[bytes]] = {}
+
+    @property
+    def head(self) -> str | None:
+        """The last turn's id; None when nothing has been said."""
+        return self.turns[-1].id if self.turns else None
+
+    @property
+    def totals(self) -> Totals:
+        return self.turns[-1].totals if self.turns else Totals()
+
+    @property
+    def messages(self) -> list[Message]:
+        """Everything said on this path, oldest first; a new list each time."""
+        return [message for turn in self.turns for message in turn.messages]
+
+    def append(self, turn: Turn) -> None:
+        self.turns.append(turn)
+
+    def until(self, turn_id: str | None) -> Path | None:
+        """The path that ends with this turn, the empty one for None; None if the turn is not on this path."""
+        if turn_id is None:
+            return Path()
+        count = next((n for n in range(len(self.turns), 0, -1) if self.turns[n - 1].id == turn_id), 0)
+        if not count:
+            return None
+        path = Path(self.turns[:count])
+        path._kept = {key: made[:count] for key, made in self._kept.items()}
+        return path
+
+    def encoded(self, key: object, encode: Callable[[Sequence[Message]], bytes]) -> list[bytes]:
+        """What `encode` makes of each turn's messages, a piece a turn, oldest first. `key` names the encoding, equal
+        for equal results; only turns that were not asked for before under that key are encoded now."""
+        made = self._kept.setdefault(key, [])
+        for turn in self.turns[len(made) :]:
+            made.append(encode(turn.messages))
+        return made

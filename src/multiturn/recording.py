@@ -1,0 +1,131 @@
+"""A run, written down as it goes: the turn in the store before the model is called, what streams in while it streams,
+and the end together with the head."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from multiturn.agent import CUT_SHORT
+from multiturn.deltas import Answer, Delta, Fold
+from multiturn.errors import ConversationBusy, StoreError
+from multiturn.messages import Message, Origin
+from multiturn.models.base import Model
+from multiturn.stores.base import Head, Store
+from multiturn.turns import Fault, Totals, Turn, TurnStatus, finished
+
+T = TypeVar("T")
+
+_DRAFT_EVERY_S = 0.1  # how much of a stream a crash may lose
+_POLL_FIRST_S, _POLL_LAST_S = 0.002, 0.1  # how often a queued send asks whether it may
+
+
+class Recording:
+    """One turn in progress. Made by `begin`; ended by the first of `complete`, `interrupt` and `fail`; a later one
+    gives back the turn as it ended."""
+
+    def __init__(self, store: Store, turn: Turn, model: Model) -> None:
+        self.turn = turn
+        self.before = Totals()
+        self._store = store
+        self._origin = Origin(provider=model.provider, model=model.name)
+        self._fold = Fold()
+        self._draft: list[Delta] = []
+        self._drafted_at = float("-inf")
+
+    def add(self, delta: Delta) -> None:
+        """Remember a piece, and let the store have it before long."""
+        self._fold.add(delta)
+        self._draft.append(delta)
+        now = time.monotonic()
+        if now - self._drafted_at >= _DRAFT_EVERY_S:
+            self._store.append(self.turn.id, self._draft)
+            self._draft, self._drafted_at = [], now
+
+    async def complete(self, answer: Answer) -> Turn:
+        """End the turn with this answer: `incomplete` where a limit cut it short."""
+        cut = answer.message.finish_reason if answer.message.finish_reason in CUT_SHORT else None
+        status = TurnStatus.INCOMPLETE if cut else TurnStatus.COMPLETED
+        return await self._end(status, (answer.message,), answer.alternatives, reason=cut)
+
+    async def interrupt(self) -> Turn:
+        """End the turn as the caller left it, with the text so far."""
+        return await self._end(TurnStatus.INCOMPLETE, self._so_far(), reason="interrupted")
+
+    async def fail(self, error: Exception) -> Turn:
+        """End the turn as failed, with the text so far; the head stays."""
+        fault = Fault(kind=type(error).__name__, message=str(error))
+        with suppress(StoreError):  # where the store itself is the trouble, `error` says so already
+            await self._end(TurnStatus.FAILED, self._so_far(), error=fault)
+        return self.turn
+
+    def _so_far(self) -> tuple[Message, ...]:
+        return (self._fold.message(origin=self._origin),) if self._fold.parts else ()
+
+    async def _end(
+        self,
+        status: TurnStatus,
+        output: tuple[Message, ...],
+        alternatives: tuple[Message, ...] = (),
+        *,
+        reason: str | None = None,
+        error: Fault | None = None,
+    ) -> Turn:
+        if self.turn.status is not TurnStatus.IN_PROGRESS:
+            return self.turn
+        ended = finished(
+            self.turn,
+            status,
+            before=self.before,
+            at=time.time(),
+            output=output,
+            alternatives=alternatives,
+            reason=reason,
+            error=error,
+        )
+        await _to_the_end(self._write(ended))
+        return self.turn
+
+    async def _write(self, ended: Turn) -> None:
+        await self._store.finish(ended)
+        self.turn = ended
+
+
+async def begin(
+    store: Store, turn: Turn, model: Model, *, parent: str | Head | None, metadata: dict[str, str] | None, queue: bool
+) -> Recording:
+    """A recording of this turn, which is in the store from now on. With `queue`, waits while another turn runs on the
+    conversation; without, raises `ConversationBusy`. Cancelled while it waits, it leaves nothing behind."""
+    pause = _POLL_FIRST_S
+    while True:
+        writing = asyncio.ensure_future(store.begin(turn, parent=parent, metadata=metadata))
+        try:
+            return Recording(store, await asyncio.shield(writing), model)
+        except ConversationBusy:
+            if not queue:
+                raise
+        except asyncio.CancelledError:
+            await _abandon(store, writing, model)
+            raise
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, _POLL_LAST_S)
+
+
+async def _abandon(store: Store, writing: asyncio.Future[Turn], model: Model) -> None:
+    """Close a turn whose caller left while it was being written, if it was."""
+    await asyncio.wait([writing])
+    if writing.exception() is None:
+        await Recording(store, writing.result(), model).interrupt()
+
+
+async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """The result of work that is not left half-done: a cancellation waits for it and is raised then."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -1,0 +1,1 @@
+"""Schema changes, numbered, forward only; a released file never changes."""

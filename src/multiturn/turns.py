@@ -1,0 +1,118 @@
+"""`Turn`: one exchange, a node of the tree. What went in, and everything that came out until the model was done.
+
+A turn is written when it starts and once more when it ends; after that it never changes. Retry, edit and fork add a
+sibling. `Totals` travel with each turn, so that what a path cost and how long it is are read, not computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from multiturn.messages import Message, Usage
+
+
+class TurnStatus(StrEnum):
+    """How far a turn has come. Only `IN_PROGRESS` ever changes."""
+
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"  # stopped by the caller, a crash or a length limit; the output is what there was by then
+    FAILED = "failed"  # the model or the way to it raised an error; the head did not move
+
+
+class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a turn failed: the error's class name, and its message for people."""
+
+    kind: str
+    message: str
+
+
+class Totals(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Sums over a path, from the root to this turn inclusive. `bytes` is the size of the messages as our JSON."""
+
+    turns: int = 0
+    messages: int = 0
+    bytes: int = 0
+    usage: Usage = Usage()
+
+
+class Turn(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, kw_only=True):
+    """One exchange. `output` holds every message of the run in order: answers, and between them tool results.
+
+    `model` is the name that was asked for; `output[i].origin` says who really answered. `instructions` are those this
+    turn ran under; they are not inherited by turns after it. `alternatives` are further choices of the last answer,
+    kept but never part of the path. `reason` says why a turn is incomplete: `interrupted`, `crashed`, or the
+    provider's finish reason. Times are seconds since the epoch.
+    """
+
+    id: str
+    conversation: str
+    parent: str | None = None
+    status: TurnStatus = TurnStatus.IN_PROGRESS
+    input: tuple[Message, ...] = ()
+    output: tuple[Message, ...] = ()
+    alternatives: tuple[Message, ...] = ()
+    instructions: str | None = None
+    model: str | None = None
+    usage: Usage = Usage()
+    reason: str | None = None
+    error: Fault | None = None
+    created_at: float = 0.0
+    finished_at: float | None = None
+    totals: Totals = Totals()
+    metadata: dict[str, str] | None = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What this turn adds to the history, oldest first."""
+        return self.input + self.output
+
+    @property
+    def text(self) -> str:
+        """The text of the last message that has any; empty if none has."""
+        return next((message.text for message in reversed(self.output) if message.text), "")
+
+
+def finished(
+    turn: Turn,
+    status: TurnStatus,
+    *,
+    before: Totals,
+    at: float,
+    output: Sequence[Message] = (),
+    alternatives: Sequence[Message] = (),
+    reason: str | None = None,
+    error: Fault | None = None,
+) -> Turn:
+    """The same turn, ended at time `at`. `before` are the parent's totals."""
+    output = tuple(output)
+    usage = sum((message.usage for message in output if message.usage), start=Usage())
+    messages = turn.input + output
+    totals = Totals(
+        turns=before.turns + 1,
+        messages=before.messages + len(messages),
+        bytes=before.bytes + len(msgspec.json.encode(messages)),
+        usage=before.usage + usage,
+    )
+    return msgspec.structs.replace(
+        turn,
+        status=status,
+        output=output,
+        alternatives=tuple(alternatives),
+        usage=usage,
+        reason=reason,
+        error=error,
+        finished_at=at,
+        totals=totals,
+    )
+
+
+def continues(turn: Turn) -> bool:
+    """Whether the head moves to this turn when it ends: a completed one, and an incomplete one that has something to
+    show. After a failure, or a stop before the first word, the next turn sees what this one saw."""
+    if turn.status is TurnStatus.INCOMPLETE:
+        return any(message.parts for message in turn.output)
+    return turn.status is TurnStatus.COMPLETED
