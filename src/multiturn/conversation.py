@@ -221,8 +221,6 @@ class Conversation:
 
     async def _path_to(self, head: str | None) -> Path:
         """The path that ends at this turn: the one at hand, an earlier stretch of it, or else read from the store."""
-        if self._path.head == head:
-            return self._path
         path = self._path.until(head)
         if path is None:
             assert head is not None  # `until(None)` is the empty path
@@ -232,8 +230,7 @@ class Conversation:
     def _follow(self, path: Path, turn: Turn) -> None:
         """Go on from where the head now is."""
         if continues(turn):
-            path.append(turn)
-            self._path = path
+            self._path = path.followed_by(turn)
 
     # --- looking back --------------------------------------------------------------------------------------------
 

@@ -13,12 +13,12 @@ from multiturn.turns import Totals, Turn
 
 
 class Path:
-    """Turns, oldest first. Grows at its end; `until` gives an earlier stretch that shares what was kept."""
+    """Turns, oldest first. A value: `followed_by` and `until` give other paths, which know what this one has kept."""
 
     __slots__ = ("_kept", "turns")
 
     def __init__(self, turns: Iterable[Turn] = ()) -> None:
-        self.turns: list[Turn] = list(turns)
+        self.turns: tuple[Turn, ...] = tuple(turns)
         self._kept: dict[object, list[bytes]] = {}
 
     @property
@@ -35,24 +35,27 @@ class Path:
         """Everything said on this path, oldest first; a new list each time."""
         return [message for turn in self.turns for message in turn.messages]
 
-    def append(self, turn: Turn) -> None:
-        self.turns.append(turn)
+    def followed_by(self, turn: Turn) -> Path:
+        """This path and one more turn."""
+        return self._knowing((*self.turns, turn))
 
     def until(self, turn_id: str | None) -> Path | None:
         """The path that ends with this turn, the empty one for None; None if the turn is not on this path."""
+        if turn_id == self.head:
+            return self
         if turn_id is None:
             return Path()
         count = next((n for n in range(len(self.turns), 0, -1) if self.turns[n - 1].id == turn_id), 0)
-        if not count:
-            return None
-        path = Path(self.turns[:count])
-        path._kept = {key: made[:count] for key, made in self._kept.items()}
-        return path
+        return self._knowing(self.turns[:count]) if count else None
 
-    def encoded(self, key: object, encode: Callable[[Sequence[Message]], bytes]) -> list[bytes]:
+    def encoded(self, key: object, encode: Callable[[Sequence[Message]], bytes]) -> Sequence[bytes]:
         """What `encode` makes of each turn's messages, a piece a turn, oldest first. `key` names the encoding, equal
         for equal results; only turns that were not asked for before under that key are encoded now."""
         made = self._kept.setdefault(key, [])
-        for turn in self.turns[len(made) :]:
-            made.append(encode(turn.messages))
+        made.extend(encode(turn.messages) for turn in self.turns[len(made) :])
         return made
+
+    def _knowing(self, turns: tuple[Turn, ...]) -> Path:
+        path = Path(turns)
+        path._kept = {key: made[: len(turns)] for key, made in self._kept.items()}
+        return path

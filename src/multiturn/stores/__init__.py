@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from multiturn.stores.base import Store
     from multiturn.stores.sqlite import SQLiteStore
 
-_PREFIX = "sqlite://"
+_MEMORY, _FILE = "sqlite://", "sqlite:///"
 _lock = threading.Lock()
 _open: weakref.WeakValueDictionary[str, SQLiteStore] = weakref.WeakValueDictionary()
 
@@ -26,13 +26,13 @@ def open_store(url: str) -> Store:
     """
     from multiturn.stores.sqlite import SQLiteStore
 
-    if not url.startswith(_PREFIX) or url == f"{_PREFIX}/":
+    if url in (_MEMORY, f"{_FILE}:memory:"):
+        return SQLiteStore()
+    if not url.removeprefix(_FILE) or not url.startswith(_FILE):
         raise InvalidInput(
             f"{url!r} is not a store; use sqlite:///relative.db, sqlite:////absolute.db, or sqlite:// for memory"
         )
-    if url in (_PREFIX, f"{_PREFIX}/:memory:"):
-        return SQLiteStore()
-    file = Path(url.removeprefix(f"{_PREFIX}/")).expanduser().absolute()
+    file = Path(url.removeprefix(_FILE)).expanduser().absolute()
     with _lock:
         store = _open.get(str(file))
         if store is None or store.closed:

@@ -1,0 +1,292 @@
+"""Our messages as chat completions messages, and what becomes of that which the format does not know.
+
+- Text alone is sent as one string, its parts joined; with anything else in the message, as a list in the order given.
+- A refusal, the tool calls, the audio and the thinking of an assistant have a field each, so their order is not kept.
+- Each tool result is a message of its own, and holds text only. Its media follow in a user message after the last
+  result of the group, each under a line that names the call; so does anything else in a message of role `tool`.
+- Tool results within another role's message come before its content; within an assistant's, after it.
+- A user's message without content is sent as the empty string, an assistant's or a system's not at all.
+- Media that cannot be shown become a note in the text, such as `[video clip.mp4, not shown]`.
+- Tool arguments are the model's own text; empty ones are sent as `{}`. What is not a JSON object is wrapped as
+  `{"invalid_json": …}` for another provider than the one that wrote it, since some then fail on every later request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from multiturn.errors import InvalidInput
+from multiturn.formats.chat_completions.alternation import merged
+from multiturn.formats.chat_completions.dialect import Dialect
+from multiturn.formats.chat_completions.media import AUDIO_FORMATS, data_url, file_name
+from multiturn.formats.chat_completions.wire import (
+    AudioPart,
+    AudioRef,
+    Content,
+    ContentPart,
+    Custom,
+    FileData,
+    FilePart,
+    Function,
+    ImagePart,
+    ImageUrl,
+    InputAudio,
+    OutgoingMessage,
+    TextPart,
+    ToolCallItem,
+    VideoPart,
+    VideoUrl,
+)
+from multiturn.messages import (
+    Audio,
+    File,
+    Image,
+    Inline,
+    Message,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Source,
+    Text,
+    ToolCall,
+    ToolResult,
+    Uploaded,
+    Url,
+    Video,
+)
+
+CANNOT_CARRY: Mapping[str, str] = {
+    "Text.citations": "Citations of earlier answers are not sent back.",
+    "Text.signature": "Dropped.",
+    "Video": "A note, unless the dialect takes video.",
+    "Image in an answer": "A note: assistant messages hold text only.",
+    "Audio other than WAV and MP3": "Its transcript, or a note.",
+    "Audio by address": "Its transcript, or a note with the address.",
+    "Audio of an answer": "By its id where the same provider made it, else its transcript.",
+    "File by address": "A note with the address.",
+    "Image, Audio and Video uploaded": "`InvalidInput`: only files can be named by their id.",
+    "Uploaded at another provider": "`InvalidInput`; in an answer, a note.",
+    "ToolCall.signature": "Dropped; so is the item id.",
+    "ToolCall outside an answer": "Dropped.",
+    "ToolResult.is_error": "Dropped: the result's text has to say it.",
+    "ToolResult.name": "Dropped; the call id says which tool it was.",
+    "Media of a ToolResult": "Sent in a user message after the results.",
+    "Reasoning.signature": "Dropped; so are its id and encrypted content.",
+    "Reasoning.text": "Dropped, unless the dialect has a field for it.",
+    "Opaque": "Dropped, unless the same provider made it in this format.",
+    "Message.id": "Dropped; so are phase, usage, finish reason and metadata.",
+}
+"""What does not go over the wire as it is, and what becomes of it."""
+
+_encoder = msgspec.json.Encoder()
+_bad_name = re.compile(r"[\s<|\\/>]")
+
+
+def encode_messages(messages: Sequence[Message], dialect: Dialect) -> bytes:
+    """The messages as JSON objects joined by commas, without brackets; empty for no messages. Where the dialect
+    alternates, neighbours of one role within this call are merged. Raises `InvalidInput` for an uploaded file that
+    this provider does not hold, and for text that is not Unicode."""
+    made = wire_messages(messages, dialect)
+    return to_json(merged(made) if dialect.alternate else made)
+
+
+def to_json(made: Sequence[OutgoingMessage]) -> bytes:
+    try:
+        return _encoder.encode(made)[1:-1]
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"a message holds half a surrogate pair, which is not Unicode text: {error}") from error
+
+
+def wire_messages(messages: Iterable[Message], dialect: Dialect) -> list[OutgoingMessage]:
+    """One wire message or several for each of ours, before any merging."""
+    made: list[OutgoingMessage] = []
+    media: list[Content] = []  # of tool results, until the group's last result is written
+    for message in messages:
+        results = message.tool_results
+        if message.role == "assistant" or not results:
+            _flush(media, made)
+        if message.role == "assistant":
+            made.extend(_assistant(message, dialect))
+        made.extend(_tool(result, media, dialect) for result in results)
+        if message.role == "tool":
+            media.extend(_contents(message, dialect))
+        elif message.role != "assistant" and (len(message.parts) > len(results) or not results):
+            _flush(media, made)
+            made.extend(_said(message, dialect))
+    _flush(media, made)
+    return made
+
+
+def _flush(media: list[Content], made: list[OutgoingMessage]) -> None:
+    if media:
+        made.append(OutgoingMessage(role="user", content=[*media]))
+        media.clear()
+
+
+# --- a message of each role -----------------------------------------------------------------------------------------
+
+
+def _said(message: Message, dialect: Dialect) -> Iterable[OutgoingMessage]:
+    """A system's, developer's or user's words."""
+    content = _joined(_contents(message, dialect))
+    if content or message.role == "user":
+        role = "system" if message.role == "developer" and not dialect.developer_role else message.role
+        yield OutgoingMessage(role=role, content=content, name=_name(message, dialect))
+
+
+def _assistant(message: Message, dialect: Dialect) -> Iterable[OutgoingMessage]:
+    made = OutgoingMessage(role="assistant", name=_name(message, dialect))
+    ours = message.origin is not None and message.origin.provider == dialect.provider
+    parts = []
+    for part in message.parts:
+        if isinstance(part, Audio) and part.id and ours:
+            made.audio = AudioRef(part.id)
+        elif isinstance(part, Refusal) and dialect.refusals:
+            made.refusal = (made.refusal or "") + part.text
+        else:
+            parts.append(part)
+    made.tool_calls = [_tool_call(call, message, dialect) for call in message.tool_calls] or None
+    made.content = _joined(_contents(msgspec.structs.replace(message, parts=tuple(parts)), dialect)) or None
+    if made.content or made.refusal or made.audio or made.tool_calls:
+        if dialect.reasoning_field is not None and (reasoning := _reasoning(message)):
+            setattr(made, dialect.reasoning_field, reasoning)
+        yield made
+
+
+def _tool(result: ToolResult, media: list[Content], dialect: Dialect) -> OutgoingMessage:
+    """The result's text; what is not text is added to `media`."""
+    call_id = _call_id(result.call_id, dialect)
+    contents = [_content(part, dialect, of_model=False) for part in result.parts]
+    shown = [content for content in contents if content is not None and not isinstance(content, TextPart)]
+    text = "".join(content.text for content in contents if isinstance(content, TextPart))
+    if shown:
+        media += [TextPart(f"[from tool call {call_id}]"), *shown]
+        text = text or "[see the message after the tool results]"
+    return OutgoingMessage(role="tool", content=text, tool_call_id=call_id)
+
+
+def _tool_call(call: ToolCall, message: Message, dialect: Dialect) -> ToolCallItem:
+    id = _call_id(call.call_id, dialect)
+    if call.kind == "function":
+        return ToolCallItem(id, function=Function(call.name, _arguments(call, message, dialect)))
+    if dialect.custom_tools:
+        return ToolCallItem(id, type="custom", custom=Custom(call.name, call.arguments))
+    return ToolCallItem(id, function=Function(call.name, _encoder.encode({"input": call.arguments}).decode()))
+
+
+def _arguments(call: ToolCall, message: Message, dialect: Dialect) -> str:
+    text = call.arguments
+    if not text.strip():
+        return "{}"
+    faithful = message.origin is None or message.origin.provider == dialect.provider
+    if (faithful and not dialect.repair_arguments) or _is_json_object(text):
+        return text
+    return _encoder.encode({"invalid_json": text}).decode()
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return False
+
+
+def _call_id(id: str, dialect: Dialect) -> str:
+    return id if re.fullmatch(dialect.call_ids, id) else hashlib.sha256(id.encode(errors="replace")).hexdigest()[:9]
+
+
+def _name(message: Message, dialect: Dialect) -> str | None:
+    return _bad_name.sub("_", message.name)[:64] if message.name and dialect.names else None
+
+
+def _reasoning(message: Message) -> str:
+    thoughts = (part.text or "\n".join(part.summary) for part in message.parts if isinstance(part, Reasoning))
+    return "\n\n".join(thought for thought in thoughts if thought)
+
+
+# --- content --------------------------------------------------------------------------------------------------------
+
+
+def _contents(message: Message, dialect: Dialect) -> list[Content]:
+    native = message.origin is None or message.origin.format in (None, "chat_completions")
+    of_model = message.role == "assistant"
+    made = (_content(part, dialect, of_model=of_model, native=native) for part in message.parts)
+    return [content for content in made if content is not None]
+
+
+def _joined(contents: list[Content]) -> str | list[Content]:
+    texts = [content.text for content in contents if isinstance(content, TextPart)]
+    return "".join(texts) if len(texts) == len(contents) else contents
+
+
+def _content(part: Part, dialect: Dialect, *, of_model: bool, native: bool = False) -> Content | None:
+    """One item of a content list; None for what has its own place in a message or is not carried. `of_model` is what
+    a model said; `native`, that an opaque part comes from this format."""
+    match part:
+        case Text(text=text) | Refusal(text=text):
+            return TextPart(text) if text else None
+        case Opaque():
+            return part.data if native and part.provider == dialect.provider else None
+        case Image() | Audio() | Video() | File():
+            return _media(part, dialect, of_model=of_model)
+    return None
+
+
+def _media(part: Image | Audio | Video | File, dialect: Dialect, *, of_model: bool) -> ContentPart:
+    source = part.source
+    shown = None
+    if not of_model:
+        if isinstance(source, Uploaded):
+            return _uploaded(part, source, dialect)
+        shown = _shown(part, source, dialect) if source is not None else None
+    return shown or TextPart(_in_words(part))
+
+
+def _shown(part: Image | Audio | Video | File, source: Url | Inline, dialect: Dialect) -> ContentPart | None:
+    match part, source:
+        case Image(detail=detail), _:
+            return ImagePart(ImageUrl(_address(source), detail))
+        case Video(), _ if dialect.video:
+            return VideoPart(VideoUrl(_address(source)))
+        case Audio(), Inline(data=data, media_type=media_type) if media_type in AUDIO_FORMATS:
+            return AudioPart(InputAudio(data, AUDIO_FORMATS[media_type]))
+        case File(name=name), Inline() as inline:
+            return FilePart(FileData(file_data=data_url(inline), filename=name or file_name(inline.media_type)))
+    return None
+
+
+def _address(source: Url | Inline) -> str:
+    return source.url if isinstance(source, Url) else data_url(source)
+
+
+def _uploaded(part: Image | Audio | Video | File, source: Uploaded, dialect: Dialect) -> ContentPart:
+    kind = type(part).__name__.lower()
+    if source.provider != dialect.provider:
+        raise InvalidInput(
+            f"{kind} {source.file_id!r} is held by {source.provider}, and this request goes to {dialect.provider}; "
+            f"upload it there, or give its bytes"
+        )
+    if not isinstance(part, File):
+        raise InvalidInput(
+            f"chat completions cannot name an uploaded {kind} ({source.file_id!r}) by its id; give its bytes, "
+            f"or use a model over the Responses API"
+        )
+    return FilePart(FileData(file_id=source.file_id))
+
+
+def _in_words(part: Image | Audio | Video | File) -> str:
+    if isinstance(part, Audio) and part.transcript:
+        return part.transcript
+    label = f"{type(part).__name__.lower()} {part.name if isinstance(part, File) and part.name else ''}".strip()
+    source: Source | None = part.source
+    match source:
+        case Url(url=url) if not url.startswith("data:"):
+            return f"[{label}: {url}]"
+        case Inline(media_type=media_type):
+            return f"[{label} ({media_type}), not shown]"
+    return f"[{label}, not shown]"

@@ -1,0 +1,119 @@
+"""The body of a request, put together from bytes: `{"model": …, "messages": […], settings}`.
+
+The history arrives encoded and is copied once; only the new messages, the instructions and the settings are encoded.
+Instructions are the first message, of role `system`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from multiturn.errors import InvalidInput
+from multiturn.formats.chat_completions.alternation import fits, merged
+from multiturn.formats.chat_completions.dialect import Dialect
+from multiturn.formats.chat_completions.messages import encode_messages, to_json, wire_messages
+from multiturn.formats.chat_completions.wire import OutgoingMessage
+from multiturn.request import NamedTool, OutputSchema, Request, Settings, ToolChoice, ToolSpec
+
+_encoder = msgspec.json.Encoder()
+
+
+def path(*, model: str, stream: bool) -> str:
+    return "/chat/completions"
+
+
+def encode_request(request: Request, history: Sequence[bytes], *, model: str, dialect: Dialect) -> bytes:
+    """The request's whole body. `history` is `request.path`, each turn as `encode_messages` made it; it is left aside
+    only where the dialect wants strict alternation and the turns' borders break it. Raises `InvalidInput` where there
+    is nothing to say to the model, or a setting is not JSON."""
+    pieces = [piece for piece in _messages(request, history, dialect) if piece]
+    if not pieces:
+        raise InvalidInput("there is nothing to send: no instructions, no history and no new message")
+    fields = _fields(request, dialect)
+    extra = request.settings.extra or {}
+    if kept := [name for name in ("messages", "stream") if name in extra]:
+        raise InvalidInput(f"settings.extra cannot replace {kept[0]!r}, which the conversation itself decides")
+    fields.update(extra)
+    head, tail = _json({"model": fields.pop("model", model)}), _json(fields)
+    pieces[0] = b'%s,"messages":[%s' % (head[:-1], pieces[0])
+    pieces[-1] = b"%s]%s" % (pieces[-1], b"," + tail[1:] if fields else b"}")
+    return b",".join(pieces)
+
+
+def _messages(request: Request, history: Sequence[bytes], dialect: Dialect) -> list[bytes]:
+    instructions = [OutgoingMessage(role="system", content=request.instructions)] if request.instructions else []
+    if dialect.alternate and not fits(request):
+        return [to_json(merged(instructions + wire_messages(request.messages, dialect), whole=True))]
+    return [to_json(instructions), *history, encode_messages(request.input, dialect)]
+
+
+def _fields(request: Request, dialect: Dialect) -> dict[str, Any]:
+    """Everything after the messages; what is None is left to the provider."""
+    settings = request.settings
+    fields: dict[str, Any] = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        dialect.max_tokens_field: settings.max_output_tokens,
+        "stop": list(settings.stop) or None,
+        "seed": settings.seed,
+        "presence_penalty": settings.presence_penalty,
+        "frequency_penalty": settings.frequency_penalty,
+        "n": settings.choices,
+        "reasoning_effort": settings.reasoning_effort,
+        "response_format": _response_format(settings.output),
+        **_tool_fields(request.tools, settings),
+        "stream": request.stream or None,
+        "stream_options": {"include_usage": True} if request.stream and dialect.stream_usage else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _tool_fields(tools: Sequence[ToolSpec], settings: Settings) -> dict[str, Any]:
+    """Providers reject the other two fields where there are no tools."""
+    if not tools and "tools" not in (settings.extra or {}):
+        return {}
+    return {
+        "tools": [{"type": "function", "function": _function(tool)} for tool in tools],
+        "tool_choice": _tool_choice(settings.tool_choice),
+        "parallel_tool_calls": settings.parallel_tool_calls,
+    }
+
+
+def _function(tool: ToolSpec) -> dict[str, Any]:
+    fields = {
+        "name": tool.name,
+        "description": tool.description or None,
+        "parameters": tool.parameters,
+        "strict": tool.strict,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _tool_choice(choice: ToolChoice | None) -> object:
+    if isinstance(choice, NamedTool):
+        return {"type": "function", "function": {"name": choice.name}}
+    return choice
+
+
+def _response_format(output: OutputSchema | None) -> dict[str, Any] | None:
+    if output is None:
+        return None
+    if output.schema is None:
+        return {"type": "json_object"}
+    fields = {
+        "name": output.name,
+        "description": output.description,
+        "schema": output.schema,
+        "strict": output.strict,
+    }
+    return {"type": "json_schema", "json_schema": {name: value for name, value in fields.items() if value is not None}}
+
+
+def _json(fields: dict[str, Any]) -> bytes:
+    try:
+        return _encoder.encode(fields)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"a setting cannot be sent as JSON: {error}") from error

@@ -1,0 +1,181 @@
+"""Who can be asked by name, as data: one row a provider.
+
+All of them speak chat completions. What a row says was taken from the provider's own documentation where it says so,
+and from what its users report where it does not. A server that is in no row gets `compatible`.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+from multiturn.formats.chat_completions import Dialect
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint. `keys` are the variables that may hold its key, the first that is set wins; `url_variable` the
+    one that may name another base URL."""
+
+    base_url: str
+    dialect: Dialect
+    keys: tuple[str, ...] = ()
+    needs_key: bool = True
+    url_variable: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.dialect.provider
+
+
+def _hosted(name: str, base_url: str, *keys: str, url_variable: str | None = None, **habits: object) -> Provider:
+    dialect = _dialect(name, keys[0], habits)
+    return Provider(base_url=base_url, dialect=dialect, keys=keys, url_variable=url_variable)
+
+
+def _local(name: str, base_url: str, *keys: str, url_variable: str, **habits: object) -> Provider:
+    """A server on one's own machine. It reads earlier tool calls into its chat template, and fails on broken ones."""
+    dialect = _dialect(name, keys[0], {"repair_arguments": True, **habits})
+    return Provider(base_url=base_url, dialect=dialect, keys=keys, needs_key=False, url_variable=url_variable)
+
+
+_PLAIN = {"developer_role": False, "max_tokens_field": "max_tokens", "refusals": False, "custom_tools": False}
+"""What every server understands that is not OpenAI's own."""
+
+
+def _dialect(name: str, key_variable: str, habits: dict[str, object]) -> Dialect:
+    return msgspec.convert({**_PLAIN, "provider": name, "key_variable": key_variable, **habits}, Dialect)
+
+
+_OPENAI = Provider(
+    base_url="https://api.openai.com/v1",
+    dialect=Dialect(provider="openai", key_variable="OPENAI_API_KEY"),
+    keys=("OPENAI_API_KEY",),
+    url_variable="OPENAI_BASE_URL",
+)
+_ROWS = (
+    _OPENAI,
+    _hosted(
+        "xai",
+        "https://api.x.ai/v1",
+        "XAI_API_KEY",
+        url_variable="XAI_BASE_URL",
+        max_tokens_field="max_completion_tokens",
+    ),
+    _hosted(
+        "arcee",
+        "https://api.arcee.ai/api/v1",
+        "ARCEE_API_KEY",
+        "ARCEEAI_API_KEY",
+        url_variable="ARCEE_BASE_URL",
+        reasoning_field="reasoning_content",  # docs.arcee.ai: without it, tool use over several turns goes wrong
+    ),
+    _hosted(
+        "deepseek",
+        "https://api.deepseek.com/v1",
+        "DEEPSEEK_API_KEY",
+        url_variable="DEEPSEEK_BASE_URL",
+        reasoning_field="reasoning_content",  # 400 if it is missing beside a tool call
+    ),
+    _hosted(
+        "mistral",
+        "https://api.mistral.ai/v1",
+        "MISTRAL_API_KEY",
+        url_variable="MISTRAL_BASE_URL",
+        names=False,  # 422 "Extra inputs are not permitted", for this and for every other field it does not know
+        stream_usage=False,  # a stream ends with the usage, asked for or not
+        alternate=True,  # 400 for a system message after the first user message
+        call_ids="[a-zA-Z0-9]{9}",
+    ),
+    _hosted(
+        "groq",
+        "https://api.groq.com/openai/v1",
+        "GROQ_API_KEY",
+        names=False,  # console.groq.com/docs/openai: 400 for messages[].name
+        max_tokens_field="max_completion_tokens",
+    ),
+    _hosted(
+        "openrouter",
+        "https://openrouter.ai/api/v1",
+        "OPENROUTER_API_KEY",
+        url_variable="OPENROUTER_BASE_URL",
+        reasoning_field="reasoning",
+        video=True,
+    ),
+    _hosted("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", url_variable="TOGETHER_BASE_URL"),
+    _hosted(
+        "fireworks",
+        "https://api.fireworks.ai/inference/v1",
+        "FIREWORKS_API_KEY",
+        url_variable="FIREWORKS_BASE_URL",
+        reasoning_field="reasoning_content",
+    ),
+    _local(
+        "ollama",
+        "http://localhost:11434/v1",
+        "OLLAMA_API_KEY",
+        url_variable="OLLAMA_HOST",
+        reasoning_field="reasoning",
+    ),
+    _local(
+        "vllm",
+        "http://localhost:8000/v1",
+        "VLLM_API_KEY",
+        url_variable="VLLM_BASE_URL",
+        reasoning_field="reasoning",  # called reasoning_content before 0.11; fields it does not know are ignored
+        alternate=True,  # many chat templates raise otherwise
+        video=True,
+    ),
+    _local(
+        "llamacpp",
+        "http://localhost:8080/v1",
+        "LLAMA_API_KEY",
+        url_variable="LLAMACPP_BASE_URL",
+        reasoning_field="reasoning_content",
+        alternate=True,
+    ),
+    _local(
+        "lmstudio", "http://localhost:1234/v1", "LM_API_TOKEN", url_variable="LMSTUDIO_BASE_URL", alternate=True
+    ),
+)
+
+PROVIDERS = {row.name: row for row in _ROWS}
+NOT_YET = ("anthropic", "gemini")
+"""Providers with a format of their own, which comes with a later release."""
+
+UPSTREAM_KEY = "MULTITURN_UPSTREAM_API_KEY"
+
+
+def compatible(base_url: str) -> Provider:
+    """The row for any OpenAI-compatible base URL: that of a provider we know by its address, else one that keeps to
+    what all servers understand, named for its host."""
+    address = _address(base_url)
+    known = next((row for row in _ROWS if _address(row.base_url) == address), None)
+    if known is not None:
+        return msgspec.structs.replace(known, base_url=base_url, needs_key=False)
+    dialect = _dialect(urlsplit(base_url).hostname or base_url, UPSTREAM_KEY, {"repair_arguments": True})
+    return Provider(base_url=base_url, dialect=dialect, keys=(UPSTREAM_KEY,), needs_key=False)
+
+
+def _address(base_url: str) -> tuple[str | None, int | None]:
+    url = urlsplit(base_url)
+    return ("localhost" if url.hostname == "127.0.0.1" else url.hostname), url.port
+
+
+_FAMILIES = {
+    "openai": ("gpt-", "chatgpt", "o1", "o3", "o4"),
+    "anthropic": ("claude",),
+    "gemini": ("gemini",),
+    "xai": ("grok",),
+    "arcee": ("trinity", "arcee"),
+    "deepseek": ("deepseek",),
+    "mistral": ("mistral", "ministral", "magistral", "codestral", "devstral", "pixtral"),
+    "ollama": ("llama", "qwen", "gemma", "phi", "smollm"),
+}
+
+
+def likely_provider(model: str) -> str | None:
+    """Whose model a bare name sounds like. One with a tag (`deepseek-r1:8b`) is Ollama's."""
+    if ":" in model:
+        return "ollama"
+    return next((name for name, starts in _FAMILIES.items() if model.lower().startswith(starts)), None)
