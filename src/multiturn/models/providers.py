@@ -6,6 +6,7 @@ and from what its users report where it does not. A server that is in no row get
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,47 +15,44 @@ from multiturn.formats.chat_completions import Dialect
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint. `keys` are the variables that may hold its key, the first that is set wins; `url_variable` the
-    one that may name another base URL."""
+    """One endpoint. `keys` are the variables that may hold its key, the first that is set wins; `url_variable` may
+    hold another base URL, and `host_variable` just a host, as Ollama's does."""
 
     base_url: str
     dialect: Dialect
     keys: tuple[str, ...] = ()
     needs_key: bool = True
     url_variable: str | None = None
+    host_variable: str | None = None
 
     @property
     def name(self) -> str:
         return self.dialect.provider
 
 
-def _hosted(name: str, base_url: str, *keys: str, url_variable: str | None = None, **habits: object) -> Provider:
-    dialect = _dialect(name, keys[0], habits)
-    return Provider(base_url=base_url, dialect=dialect, keys=keys, url_variable=url_variable)
+def _hosted(name: str, base_url: str, *keys: str, url_variable: str | None = None, **habits: Any) -> Provider:
+    return Provider(base_url=base_url, dialect=_plain(name, keys[0], **habits), keys=keys, url_variable=url_variable)
 
 
-def _local(name: str, base_url: str, *keys: str, url_variable: str, **habits: object) -> Provider:
+def _local(name: str, base_url: str, key: str, **habits: Any) -> Provider:
     """A server on one's own machine. It reads earlier tool calls into its chat template, and fails on broken ones."""
-    dialect = _dialect(name, keys[0], {"repair_arguments": True, **habits})
-    return Provider(base_url=base_url, dialect=dialect, keys=keys, needs_key=False, url_variable=url_variable)
+    dialect = _plain(name, key, repair_arguments=True, **habits)
+    return Provider(base_url=base_url, dialect=dialect, keys=(key,), needs_key=False)
 
 
-_PLAIN = {"developer_role": False, "max_tokens_field": "max_tokens", "refusals": False, "custom_tools": False}
-"""What every server understands that is not OpenAI's own."""
+def _plain(name: str, key_variable: str, **habits: Any) -> Dialect:
+    """What every server understands that is not OpenAI's own, but for these habits."""
+    plain = {"developer_role": False, "max_tokens_field": "max_tokens", "refusals": False, "custom_tools": False}
+    return Dialect(provider=name, key_variable=key_variable, **{**plain, **habits})
 
 
-def _dialect(name: str, key_variable: str, habits: dict[str, object]) -> Dialect:
-    return msgspec.convert({**_PLAIN, "provider": name, "key_variable": key_variable, **habits}, Dialect)
-
-
-_OPENAI = Provider(
-    base_url="https://api.openai.com/v1",
-    dialect=Dialect(provider="openai", key_variable="OPENAI_API_KEY"),
-    keys=("OPENAI_API_KEY",),
-    url_variable="OPENAI_BASE_URL",
-)
 _ROWS = (
-    _OPENAI,
+    Provider(
+        base_url="https://api.openai.com/v1",
+        dialect=Dialect(provider="openai", key_variable="OPENAI_API_KEY"),
+        keys=("OPENAI_API_KEY",),
+        url_variable="OPENAI_BASE_URL",
+    ),
     _hosted(
         "xai",
         "https://api.x.ai/v1",
@@ -110,18 +108,14 @@ _ROWS = (
         url_variable="FIREWORKS_BASE_URL",
         reasoning_field="reasoning_content",
     ),
-    _local(
-        "ollama",
-        "http://localhost:11434/v1",
-        "OLLAMA_API_KEY",
-        url_variable="OLLAMA_HOST",
-        reasoning_field="reasoning",
+    msgspec.structs.replace(
+        _local("ollama", "http://localhost:11434/v1", "OLLAMA_API_KEY", reasoning_field="reasoning"),
+        host_variable="OLLAMA_HOST",
     ),
     _local(
         "vllm",
         "http://localhost:8000/v1",
         "VLLM_API_KEY",
-        url_variable="VLLM_BASE_URL",
         reasoning_field="reasoning",  # called reasoning_content before 0.11; fields it does not know are ignored
         alternate=True,  # many chat templates raise otherwise
         video=True,
@@ -130,18 +124,15 @@ _ROWS = (
         "llamacpp",
         "http://localhost:8080/v1",
         "LLAMA_API_KEY",
-        url_variable="LLAMACPP_BASE_URL",
         reasoning_field="reasoning_content",
         alternate=True,
     ),
-    _local(
-        "lmstudio", "http://localhost:1234/v1", "LM_API_TOKEN", url_variable="LMSTUDIO_BASE_URL", alternate=True
-    ),
+    _local("lmstudio", "http://localhost:1234/v1", "LM_API_TOKEN", alternate=True),
 )
 
 PROVIDERS = {row.name: row for row in _ROWS}
-NOT_YET = ("anthropic", "gemini")
-"""Providers with a format of their own, which comes with a later release."""
+NOT_YET = {"anthropic": "anthropic", "gemini": "google"}
+"""Providers with a format of their own, which comes with a later release, and what OpenRouter calls them."""
 
 UPSTREAM_KEY = "MULTITURN_UPSTREAM_API_KEY"
 
@@ -149,17 +140,22 @@ UPSTREAM_KEY = "MULTITURN_UPSTREAM_API_KEY"
 def compatible(base_url: str) -> Provider:
     """The row for any OpenAI-compatible base URL: that of a provider we know by its address, else one that keeps to
     what all servers understand, named for its host."""
-    address = _address(base_url)
-    known = next((row for row in _ROWS if _address(row.base_url) == address), None)
+    known = next((row for row in _ROWS if same_address(row.base_url, base_url)), None)
     if known is not None:
-        return msgspec.structs.replace(known, base_url=base_url, needs_key=False)
-    dialect = _dialect(urlsplit(base_url).hostname or base_url, UPSTREAM_KEY, {"repair_arguments": True})
+        keys = (UPSTREAM_KEY, *known.keys)
+        return msgspec.structs.replace(known, base_url=base_url, keys=keys, needs_key=False)
+    dialect = _plain(urlsplit(base_url).hostname or base_url, UPSTREAM_KEY, repair_arguments=True)
     return Provider(base_url=base_url, dialect=dialect, keys=(UPSTREAM_KEY,), needs_key=False)
 
 
-def _address(base_url: str) -> tuple[str | None, int | None]:
-    url = urlsplit(base_url)
-    return ("localhost" if url.hostname == "127.0.0.1" else url.hostname), url.port
+def same_address(one: str, other: str) -> bool:
+    """Whether two base URLs lead to the same host and port."""
+    return _address(one) == _address(other)
+
+
+def _address(base_url: str) -> str:
+    host = urlsplit(base_url).netloc.rpartition("@")[2].lower()
+    return host.replace("127.0.0.1", "localhost").removesuffix(":443").removesuffix(":80")
 
 
 _FAMILIES = {

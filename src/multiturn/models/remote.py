@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Iterable
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ MAX_ERROR_BYTES = 64 << 10
 ERROR_BODY_S = 5.0  # how long the text of an error may take
 
 D = TypeVar("D")
+_PORT = re.compile(r"[^:\]]+$|\]$|:\d+$")  # at a network location's end: no port, or a number
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,36 +32,26 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     provider: str
     base_url: str
-    key: str | None = None
 
     def __post_init__(self) -> None:
         url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise InvalidInput(f"the base URL must be like https://host/v1, not {self.host!r}")
-        if self.key is not None and not (self.key.isascii() and self.key.isprintable()):
-            raise InvalidInput(f"the key for {self.provider} holds characters that a key cannot have")
-        if self.key and url.username:
-            raise InvalidInput(f"give the key for {self.provider} or a user in its base URL, not both")
+        if url.scheme not in ("http", "https") or not url.hostname or not _PORT.search(url.netloc):
+            raise InvalidInput(f"the base URL must be like https://host/v1, not {self.shown!r}")
 
     def __repr__(self) -> str:
-        return f"Endpoint(provider={self.provider!r}, base_url={self.host!r})"
+        return f"Endpoint(provider={self.provider!r}, base_url={self.shown!r})"
 
     @property
-    def host(self) -> str:
+    def shown(self) -> str:
         """The base URL as it may be shown: without user, password and query."""
         url = urlsplit(self.base_url)
         return url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment="").geturl()
 
-    def redacted(self, text: str) -> str:
-        """The text without the key, which some providers repeat in their errors."""
-        for secret in (self.key, urlsplit(self.base_url).password):
-            if secret:
-                text = text.replace(secret, "[key]")
-        return text
-
 
 class RemoteModel(Generic[D]):
-    """A model at an endpoint. Cheap to make; connects when first asked, and shares its connections with all others."""
+    """A model at an endpoint. Cheap to make; connects when first asked, and shares its connections with all others.
+
+    Raises `InvalidInput` for a key that cannot be sent."""
 
     def __init__(
         self,
@@ -68,19 +60,27 @@ class RemoteModel(Generic[D]):
         format: Format[D],
         dialect: D,
         *,
+        key: str | None = None,
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
     ) -> None:
+        url = urlsplit(endpoint.base_url)
+        if key and not (key.isascii() and key.isprintable()):
+            raise InvalidInput(f"the key for {endpoint.provider} holds characters that a key cannot have")
+        if key and url.username:
+            raise InvalidInput(f"{endpoint.provider} can take a key or a user in its base URL, not both")
         self.name = name
         self.endpoint = endpoint
         self._format = format
         self._dialect = dialect
+        self._key = key
+        self._secrets = [secret for secret in (key, url.password) if secret]
         self._timeouts = timeouts
         self._retries = retries
         self._made: Transport | None = None
 
     def __repr__(self) -> str:
-        return f"<{self.provider}:{self.name} at {self.endpoint.host}>"
+        return f"<{self.provider}:{self.name} at {self.endpoint.shown}>"
 
     @property
     def provider(self) -> str:
@@ -91,9 +91,8 @@ class RemoteModel(Generic[D]):
         if self._made is None:
             from multiturn.models.http import Transport
 
-            endpoint = self.endpoint
             self._made = Transport(
-                endpoint.base_url, key=endpoint.key, timeouts=self._timeouts, retries=self._retries
+                self.endpoint.base_url, key=self._key, timeouts=self._timeouts, retries=self._retries
             )
         return self._made
 
@@ -111,7 +110,8 @@ class RemoteModel(Generic[D]):
                 while piece and not decoder.done:
                     piece = await reply.read_some()
                     size += len(piece)
-                    _check_size(size, self.endpoint)
+                    if size > MAX_REPLY_BYTES:
+                        raise InvalidReply(f"the answer is larger than {MAX_REPLY_BYTES >> 20} MiB")
                     for event in reader.decode(piece) if piece else reader.flush():
                         for delta in decoder.decode(event):
                             if request.stream:
@@ -140,13 +140,9 @@ class RemoteModel(Generic[D]):
 
     async def _refusal(self, reply: HttpReply) -> ModelError:
         """The error that a reply with a status of 400 and above means."""
-        from multiturn.models.http import retry_after_s
-
         start = await reply.read_start(MAX_ERROR_BYTES, ERROR_BODY_S)
-        body = self.endpoint.redacted(start.decode("utf-8", "replace")).encode()
+        body = self._redacted(start.decode("utf-8", "replace")).encode()
         error = self._format.decode_error(reply.status, reply.headers, body, self._dialect)
-        if error.retry_after_s is None:
-            error.retry_after_s = retry_after_s(reply.headers)
         if isinstance(error, ModelNotFound) and urlsplit(self.endpoint.base_url).path in ("", "/"):
             error.args = (f"{error}; most servers want a base URL that ends in /v1", *error.args[1:])
         return error
@@ -155,9 +151,38 @@ class RemoteModel(Generic[D]):
         """Say whose error it is, and make sure that the key is not in it."""
         error.provider = error.provider or self.provider
         error.model = error.model or self.name
-        error.args = tuple(self.endpoint.redacted(arg) if isinstance(arg, str) else arg for arg in error.args)
-        error.body = error.body and self.endpoint.redacted(error.body)
+        error.args = tuple(self._redacted(arg) if isinstance(arg, str) else arg for arg in error.args)
+        error.body = error.body and self._redacted(error.body)
+
+    def _redacted(self, text: str) -> str:
+        """The text without the key, which some providers repeat in their errors."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return text
 
     async def aclose(self) -> None:
         if self._made is not None:
             await self._made.aclose()
+
+
+def _is_stream(reply: HttpReply, *, asked_for: bool) -> bool:
+    """What the reply says it is, which need not be what was asked for; if it says neither, what was asked for."""
+    if reply.content_type == "text/event-stream":
+        return True
+    return asked_for and not reply.content_type.endswith("json")
+
+
+def _deltas(message: Message) -> Iterable[Delta]:
+    """A whole answer as a stream would have brought it."""
+    for index, part in enumerate(message.parts):
+        match part:
+            case Text(text=text):
+                yield TextDelta(text)
+            case Refusal(text=text):
+                yield RefusalDelta(text)
+            case Reasoning(text=text):
+                yield ReasoningDelta(text)
+            case ToolCall(call_id=call_id, name=name, arguments=arguments):
+                yield ToolCallDelta(index=index, call_id=call_id, name=name, arguments=arguments)
+            case _:
+                yield PartDelta(part)
