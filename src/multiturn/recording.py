@@ -34,16 +34,21 @@ class Recording:
         self._origin = Origin(provider=model.provider, model=model.name)
         self._fold = Fold()
         self._draft: list[Delta] = []
-        self._drafted_at = float("-inf")
+        self._next_draft: asyncio.TimerHandle | None = None
 
     def add(self, delta: Delta) -> None:
-        """Remember a piece, and let the store have it before long."""
+        """Remember a piece. The store has it at once if the last one is a while ago, else before long."""
         self._fold.add(delta)
         self._draft.append(delta)
-        now = time.monotonic()
-        if now - self._drafted_at >= _DRAFT_EVERY_S:
+        if self._next_draft is None:
+            self._write_draft()
+
+    def _write_draft(self) -> None:
+        self._next_draft = None
+        if self._draft:
             self._store.append(self.turn.id, self._draft)
-            self._draft, self._drafted_at = [], now
+            self._draft = []
+            self._next_draft = asyncio.get_running_loop().call_later(_DRAFT_EVERY_S, self._write_draft)
 
     async def complete(self, answer: Answer) -> Turn:
         """End the turn with this answer: `incomplete` where a limit cut it short."""
@@ -76,6 +81,8 @@ class Recording:
     ) -> Turn:
         if self.turn.status is not TurnStatus.IN_PROGRESS:
             return self.turn
+        if self._next_draft is not None:
+            self._next_draft.cancel()
         ended = finished(
             self.turn,
             status,

@@ -39,9 +39,7 @@ class Format(Protocol[D_contra]):
         """The messages as JSON objects joined by commas, without brackets; empty for no messages. Depends on nothing
         but its arguments, so the bytes of a finished turn can be kept."""
 
-    def encode_request(
-        self, request: Request, history: Sequence[bytes], *, model: str, dialect: D_contra
-    ) -> bytes:
+    def encode_request(self, request: Request, history: Sequence[bytes], *, model: str, dialect: D_contra) -> bytes:
         """The request's whole body. `history` is `request.path`, each turn as `encode_messages` made it."""
 
     def decode_reply(self, body: bytes, dialect: D_contra) -> Answer:

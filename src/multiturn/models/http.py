@@ -127,7 +127,7 @@ class Transport:
         self._headers = {"Content-Type": "application/json", "User-Agent": USER_AGENT}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
-        self._proxy = proxy_for(self._base.scheme, self._base.hostname or "", self.host)
+        self._proxy = proxy_for(base_url)
         self._connect = aiohttp.ClientTimeout(total=None, connect=self.timeouts.connect_s)
 
     def __repr__(self) -> str:
@@ -402,15 +402,17 @@ def _timed_out(kind: type[TimedOut], limit_s: float | None, host: str) -> TimedO
 # --- proxies --------------------------------------------------------------------------------------------------------
 
 
-def proxy_for(scheme: str, hostname: str, host: str) -> URL | None:
-    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or the system's settings) name for this host;
+def proxy_for(base_url: str) -> URL | None:
+    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or the system's settings) name for this URL;
     never one for this machine itself, which no proxy can reach. Looked up once an endpoint: aiohttp's `trust_env`
     does it for every request, in a thread, and so makes a request three times as expensive."""
-    if hostname == "localhost" or hostname == "::1" or hostname.startswith("127."):
+    url = urlsplit(base_url)
+    host = url.hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127."):
         return None
     proxies = urllib.request.getproxies()
-    named = proxies.get(scheme) or proxies.get("all")
-    if not named or urllib.request.proxy_bypass(host):
+    named = proxies.get(url.scheme) or proxies.get("all")
+    if not named or urllib.request.proxy_bypass(url.netloc.rpartition("@")[2]):
         return None
     return URL(named if "://" in named else f"http://{named}")
 

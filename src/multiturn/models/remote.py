@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -11,7 +10,7 @@ import msgspec
 
 from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from multiturn.errors import InvalidInput, InvalidReply, ModelError, ModelNotFound
-from multiturn.formats.base import Format
+from multiturn.formats.base import Format, StreamDecoder
 from multiturn.formats.sse import SSEReader
 from multiturn.messages import Message, Reasoning, Refusal, Text, ToolCall
 from multiturn.request import Request
@@ -24,7 +23,6 @@ MAX_ERROR_BYTES = 64 << 10
 ERROR_BODY_S = 5.0  # how long the text of an error may take
 
 D = TypeVar("D")
-_PORT = re.compile(r"[^:\]]+$|\]$|:\d+$")  # at a network location's end: no port, or a number
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,9 +32,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
 
     def __post_init__(self) -> None:
-        url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname or not _PORT.search(url.netloc):
-            raise InvalidInput(f"the base URL must be like https://host/v1, not {self.shown!r}")
+        try:
+            url = urlsplit(self.base_url)
+            valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        except ValueError:  # a port that is no number, half an IPv6 address
+            valid = False
+        if not valid:
+            shown = self.base_url.rpartition("@")[2]
+            raise InvalidInput(f"the base URL of {self.provider} must be like https://host/v1, not {shown!r}")
 
     def __repr__(self) -> str:
         return f"Endpoint(provider={self.provider!r}, base_url={self.shown!r})"
@@ -105,18 +108,12 @@ class RemoteModel(Generic[D]):
             if reply.status >= 400:
                 raise await self._refusal(reply)
             if _is_stream(reply, asked_for=request.stream):
-                decoder, reader, size = self._format.stream_decoder(self._dialect), SSEReader(), 0
-                piece = b"-"
-                while piece and not decoder.done:
-                    piece = await reply.read_some()
-                    size += len(piece)
-                    if size > MAX_REPLY_BYTES:
-                        raise InvalidReply(f"the answer is larger than {MAX_REPLY_BYTES >> 20} MiB")
-                    for event in reader.decode(piece) if piece else reader.flush():
-                        for delta in decoder.decode(event):
-                            if request.stream:
-                                yield delta
-                answer = decoder.answer()
+                stream = _Stream(self._format.stream_decoder(self._dialect))
+                while not stream.ended:
+                    for delta in stream.decode(await reply.read_some()):
+                        if request.stream:
+                            yield delta
+                answer = stream.answer()
             else:
                 answer = self._format.decode_reply(await reply.read(MAX_REPLY_BYTES), self._dialect)
                 if request.stream:
@@ -165,6 +162,26 @@ class RemoteModel(Generic[D]):
             await self._made.aclose()
 
 
+class _Stream:
+    """The bytes of one streamed answer, as deltas."""
+
+    def __init__(self, decoder: StreamDecoder) -> None:
+        self.answer = decoder.answer
+        self.ended = False
+        self._decoder = decoder
+        self._reader = SSEReader()
+        self._size = 0
+
+    def decode(self, piece: bytes) -> Iterator[Delta]:
+        """What these bytes bring; none at all are the end."""
+        self._size += len(piece)
+        if self._size > MAX_REPLY_BYTES:
+            raise InvalidReply(f"the answer is larger than {MAX_REPLY_BYTES >> 20} MiB")
+        for event in self._reader.decode(piece) if piece else self._reader.flush():
+            yield from self._decoder.decode(event)
+        self.ended = self._decoder.done or not piece
+
+
 def _is_stream(reply: HttpReply, *, asked_for: bool) -> bool:
     """What the reply says it is, which need not be what was asked for; if it says neither, what was asked for."""
     if reply.content_type == "text/event-stream":
@@ -172,7 +189,7 @@ def _is_stream(reply: HttpReply, *, asked_for: bool) -> bool:
     return asked_for and not reply.content_type.endswith("json")
 
 
-def _deltas(message: Message) -> Iterable[Delta]:
+def _deltas(message: Message) -> Iterator[Delta]:
     """A whole answer as a stream would have brought it."""
     for index, part in enumerate(message.parts):
         match part:

@@ -17,7 +17,7 @@ from itertools import pairwise
 from msgspec import structs
 
 from multiturn.formats.chat_completions.wire import Content, OutgoingMessage, TextPart
-from multiturn.messages import Message, Refusal, Text
+from multiturn.messages import Message, Refusal, Text, ToolCall
 from multiturn.request import Request
 
 OPENING = "(The conversation begins.)"
@@ -45,13 +45,13 @@ def merged(made: Sequence[OutgoingMessage], *, whole: bool = False) -> list[Outg
 def fits(request: Request) -> bool:
     """Whether the turns' messages, each merged on its own, alternate when they are strung together. Looks at each
     turn's first and last message only, and says no where that does not tell."""
-    turns = [turn.messages for turn in request.path.turns]
+    turns = request.path.turns
+    opening = turns[0].messages if turns else request.input
+    borders = [((turn.input or turn.output)[:1], (turn.output or turn.input)[-1:]) for turn in turns]
     if request.input:
-        turns.append(request.input)
-    if not turns:
-        return True
-    return _opens(turns[0], request.instructions) and all(
-        _ends_with_answer(before) and _asks(after) for before, after in pairwise(turns)
+        borders.append((request.input[:1], request.input[-1:]))
+    return _opens(opening, request.instructions) and all(
+        _answers(last) and _asks(first) for (_, last), (first, _) in pairwise(borders)
     )
 
 
@@ -61,15 +61,18 @@ def _opens(messages: Sequence[Message], instructions: str | None) -> bool:
     return first is not None and first.role == "user" and not (has_system and instructions)
 
 
-def _asks(messages: Sequence[Message]) -> bool:
-    return bool(messages) and (messages[0].role == "user" or bool(messages[0].tool_results))
+def _asks(first: Sequence[Message]) -> bool:
+    return any(message.role == "user" or message.tool_results for message in first)
 
 
-def _ends_with_answer(messages: Sequence[Message]) -> bool:
-    last = messages[-1] if messages else None
-    if last is None or last.role != "assistant" or last.tool_results:
-        return False
-    return bool(last.tool_calls) or any(isinstance(part, (Text, Refusal)) and part.text for part in last.parts)
+def _answers(last: Sequence[Message]) -> bool:
+    """Whether it is an assistant's message that is sure to be sent, and sent as one."""
+    return any(
+        message.role == "assistant"
+        and not message.tool_results
+        and any(isinstance(part, ToolCall) or (isinstance(part, (Text, Refusal)) and part.text) for part in message.parts)
+        for message in last
+    )
 
 
 def _joined(first: OutgoingMessage, second: OutgoingMessage) -> OutgoingMessage:
@@ -86,9 +89,7 @@ def _joined(first: OutgoingMessage, second: OutgoingMessage) -> OutgoingMessage:
     )
 
 
-def _contents(
-    first: str | list[Content], second: str | list[Content]
-) -> str | list[Content]:
+def _contents(first: str | list[Content], second: str | list[Content]) -> str | list[Content]:
     if isinstance(first, str) and isinstance(second, str):
         return "\n\n".join(filter(None, (first, second)))
     return [*_items(first), *_items(second)]

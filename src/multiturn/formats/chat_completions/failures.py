@@ -93,10 +93,11 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes, dialect: 
     )
 
 
-def reported_error(body: bytes, dialect: Dialect, *, streamed: bool) -> ModelError | None:
-    """The error that a reply of status 200, or a chunk of its stream, consists of; None if it is none."""
+def reported_error(body: bytes, dialect: Dialect, *, streamed: bool, certain: bool = False) -> ModelError | None:
+    """The error that a reply of status 200, or a chunk of its stream, consists of; None if it is none, unless it is
+    `certain` that it is one."""
     found = complaint(body)
-    if not found.reported:
+    if not found.reported and not certain:
         return None
     said = "failed in mid-stream" if streamed else "answered with an error"
     return error_of(found, found.status, dialect, said=said, body=body)
@@ -114,11 +115,10 @@ def error_of(
 ) -> ModelError:
     kind = _kind(status, found)
     code = f" ({found.code or found.type})" if found.code or found.type else ""
-    words = [f"{dialect.provider} {said}{code}: {_sentence(found.message)}" if found.message else ""]
-    words[0] = words[0] or f"{dialect.provider} {said}{code}, and did not say why."
+    reason = f": {_sentence(found.message)}" if found.message.strip() else ", and did not say why."
     advice = _advice(kind, status, found, dialect, retry_after_s)
     return kind(
-        " ".join([*words, advice] if advice else words),
+        f"{dialect.provider} {said}{code}{reason} {advice}".rstrip(),
         provider=dialect.provider,
         status=status,
         code=found.code or found.type,

@@ -21,50 +21,25 @@ import msgspec
 
 from multiturn.errors import InvalidInput
 from multiturn.formats.chat_completions.alternation import merged
+from multiturn.formats.chat_completions.content import content_of, contents_of, joined
 from multiturn.formats.chat_completions.dialect import Dialect
-from multiturn.formats.chat_completions.media import AUDIO_FORMATS, data_url, file_name
 from multiturn.formats.chat_completions.wire import (
-    AudioPart,
     AudioRef,
     Content,
-    ContentPart,
     Custom,
-    FileData,
-    FilePart,
     Function,
-    ImagePart,
-    ImageUrl,
-    InputAudio,
     OutgoingMessage,
     TextPart,
     ToolCallItem,
-    VideoPart,
-    VideoUrl,
 )
-from multiturn.messages import (
-    Audio,
-    File,
-    Image,
-    Inline,
-    Message,
-    Opaque,
-    Part,
-    Reasoning,
-    Refusal,
-    Source,
-    Text,
-    ToolCall,
-    ToolResult,
-    Uploaded,
-    Url,
-    Video,
-)
+from multiturn.messages import Audio, Message, Reasoning, Refusal, ToolCall, ToolResult
 
 CANNOT_CARRY: Mapping[str, str] = {
     "Text.citations": "Citations of earlier answers are not sent back.",
     "Text.signature": "Dropped.",
     "Video": "A note, unless the dialect takes video.",
     "Image in an answer": "A note: assistant messages hold text only.",
+    "Image.detail original": "Sent as `high`.",
     "Audio other than WAV and MP3": "Its transcript, or a note.",
     "Audio by address": "Its transcript, or a note with the address.",
     "Audio of an answer": "By its id where the same provider made it, else its transcript.",
@@ -114,7 +89,7 @@ def wire_messages(messages: Iterable[Message], dialect: Dialect) -> list[Outgoin
             made.extend(_assistant(message, dialect))
         made.extend(_tool(result, media, dialect) for result in results)
         if message.role == "tool":
-            media.extend(_contents(message, dialect))
+            media.extend(contents_of(message, dialect))
         elif message.role != "assistant" and (len(message.parts) > len(results) or not results):
             _flush(media, made)
             made.extend(_said(message, dialect))
@@ -133,7 +108,7 @@ def _flush(media: list[Content], made: list[OutgoingMessage]) -> None:
 
 def _said(message: Message, dialect: Dialect) -> Iterable[OutgoingMessage]:
     """A system's, developer's or user's words."""
-    content = _joined(_contents(message, dialect))
+    content = joined(contents_of(message, dialect))
     if content or message.role == "user":
         role = "system" if message.role == "developer" and not dialect.developer_role else message.role
         yield OutgoingMessage(role=role, content=content, name=_name(message, dialect))
@@ -151,7 +126,7 @@ def _assistant(message: Message, dialect: Dialect) -> Iterable[OutgoingMessage]:
         else:
             parts.append(part)
     made.tool_calls = [_tool_call(call, message, dialect) for call in message.tool_calls] or None
-    made.content = _joined(_contents(msgspec.structs.replace(message, parts=tuple(parts)), dialect)) or None
+    made.content = joined(contents_of(msgspec.structs.replace(message, parts=tuple(parts)), dialect)) or None
     if made.content or made.refusal or made.audio or made.tool_calls:
         if dialect.reasoning_field is not None and (reasoning := _reasoning(message)):
             setattr(made, dialect.reasoning_field, reasoning)
@@ -161,7 +136,7 @@ def _assistant(message: Message, dialect: Dialect) -> Iterable[OutgoingMessage]:
 def _tool(result: ToolResult, media: list[Content], dialect: Dialect) -> OutgoingMessage:
     """The result's text; what is not text is added to `media`."""
     call_id = _call_id(result.call_id, dialect)
-    contents = [_content(part, dialect, of_model=False) for part in result.parts]
+    contents = [content_of(part, dialect, of_model=False) for part in result.parts]
     shown = [content for content in contents if content is not None and not isinstance(content, TextPart)]
     text = "".join(content.text for content in contents if isinstance(content, TextPart))
     if shown:
@@ -207,86 +182,3 @@ def _name(message: Message, dialect: Dialect) -> str | None:
 def _reasoning(message: Message) -> str:
     thoughts = (part.text or "\n".join(part.summary) for part in message.parts if isinstance(part, Reasoning))
     return "\n\n".join(thought for thought in thoughts if thought)
-
-
-# --- content --------------------------------------------------------------------------------------------------------
-
-
-def _contents(message: Message, dialect: Dialect) -> list[Content]:
-    native = message.origin is None or message.origin.format in (None, "chat_completions")
-    of_model = message.role == "assistant"
-    made = (_content(part, dialect, of_model=of_model, native=native) for part in message.parts)
-    return [content for content in made if content is not None]
-
-
-def _joined(contents: list[Content]) -> str | list[Content]:
-    texts = [content.text for content in contents if isinstance(content, TextPart)]
-    return "".join(texts) if len(texts) == len(contents) else contents
-
-
-def _content(part: Part, dialect: Dialect, *, of_model: bool, native: bool = False) -> Content | None:
-    """One item of a content list; None for what has its own place in a message or is not carried. `of_model` is what
-    a model said; `native`, that an opaque part comes from this format."""
-    match part:
-        case Text(text=text) | Refusal(text=text):
-            return TextPart(text) if text else None
-        case Opaque():
-            return part.data if native and part.provider == dialect.provider else None
-        case Image() | Audio() | Video() | File():
-            return _media(part, dialect, of_model=of_model)
-    return None
-
-
-def _media(part: Image | Audio | Video | File, dialect: Dialect, *, of_model: bool) -> ContentPart:
-    source = part.source
-    shown = None
-    if not of_model:
-        if isinstance(source, Uploaded):
-            return _uploaded(part, source, dialect)
-        shown = _shown(part, source, dialect) if source is not None else None
-    return shown or TextPart(_in_words(part))
-
-
-def _shown(part: Image | Audio | Video | File, source: Url | Inline, dialect: Dialect) -> ContentPart | None:
-    match part, source:
-        case Image(detail=detail), _:
-            return ImagePart(ImageUrl(_address(source), detail))
-        case Video(), _ if dialect.video:
-            return VideoPart(VideoUrl(_address(source)))
-        case Audio(), Inline(data=data, media_type=media_type) if media_type in AUDIO_FORMATS:
-            return AudioPart(InputAudio(data, AUDIO_FORMATS[media_type]))
-        case File(name=name), Inline() as inline:
-            return FilePart(FileData(file_data=data_url(inline), filename=name or file_name(inline.media_type)))
-    return None
-
-
-def _address(source: Url | Inline) -> str:
-    return source.url if isinstance(source, Url) else data_url(source)
-
-
-def _uploaded(part: Image | Audio | Video | File, source: Uploaded, dialect: Dialect) -> ContentPart:
-    kind = type(part).__name__.lower()
-    if source.provider != dialect.provider:
-        raise InvalidInput(
-            f"{kind} {source.file_id!r} is held by {source.provider}, and this request goes to {dialect.provider}; "
-            f"upload it there, or give its bytes"
-        )
-    if not isinstance(part, File):
-        raise InvalidInput(
-            f"chat completions cannot name an uploaded {kind} ({source.file_id!r}) by its id; give its bytes, "
-            f"or use a model over the Responses API"
-        )
-    return FilePart(FileData(file_id=source.file_id))
-
-
-def _in_words(part: Image | Audio | Video | File) -> str:
-    if isinstance(part, Audio) and part.transcript:
-        return part.transcript
-    label = f"{type(part).__name__.lower()} {part.name if isinstance(part, File) and part.name else ''}".strip()
-    source: Source | None = part.source
-    match source:
-        case Url(url=url) if not url.startswith("data:"):
-            return f"[{label}: {url}]"
-        case Inline(media_type=media_type):
-            return f"[{label} ({media_type}), not shown]"
-    return f"[{label}, not shown]"

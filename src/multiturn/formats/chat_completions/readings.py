@@ -143,8 +143,9 @@ def citations_of(annotations: object) -> tuple[Citation, ...]:
             case {"url_citation": {"url": str(url), **rest}}:
                 start, end = _number(rest.get("start_index")), _number(rest.get("end_index"))
                 title, quote = _text(rest.get("title")), _text(rest.get("content"))
-                spanned = {"start": start, "end": end} if start or end else {}
-                made.append(Citation(url=url, title=title, quote=quote, **spanned))
+                if not (start or end):
+                    start = end = None
+                made.append(Citation(url=url, title=title, quote=quote, start=start, end=end))
             case {"file_citation": {"file_id": str(id), **rest}}:
                 made.append(Citation(file_id=id, title=_text(rest.get("filename"))))
     return tuple(made)

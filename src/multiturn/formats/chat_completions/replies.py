@@ -54,6 +54,7 @@ from multiturn.messages import (
 
 _encoder = msgspec.json.Encoder()
 
+
 def decode_reply(body: bytes, dialect: Dialect) -> Answer:
     """The answer of a reply that was not streamed; its further choices are `alternatives`, without usage. Raises
     `InvalidReply`, or the error that the body reports despite its status of 200."""
@@ -122,9 +123,7 @@ def _tool_call(call: ReplyToolCall) -> ToolCall:
 KNOWN_FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter")
 
 
-def encode_reply(
-    answer: Answer, *, id: str, created: int, model: str, usage: Usage | None = None
-) -> bytes:
+def encode_reply(answer: Answer, *, id: str, created: int, model: str, usage: Usage | None = None) -> bytes:
     """The body of a reply. `created` is in whole seconds since the epoch; without `usage`, the answer's own is told.
     Thinking goes into `reasoning_content` and pictures into `images`, as DeepSeek and OpenRouter do it."""
     usage = usage or answer.message.usage
@@ -164,7 +163,9 @@ def message_fields(parts: Iterable[Part]) -> dict[str, Any]:
             case Refusal():
                 fields["refusal"] = fields.get("refusal", "") + part.text
             case Reasoning():
-                fields["reasoning_content"] = fields.get("reasoning_content", "") + (part.text or "\n".join(part.summary))
+                fields["reasoning_content"] = fields.get("reasoning_content", "") + (
+                    part.text or "\n".join(part.summary)
+                )
             case Audio():
                 fields["audio"] = _audio_fields(part)
             case Image(source=Url() | Inline() as source):

@@ -22,7 +22,7 @@ from multiturn.deltas import (
 )
 from multiturn.errors import MalformedStream, StreamCut
 from multiturn.formats.chat_completions.dialect import Dialect
-from multiturn.formats.chat_completions.failures import complaint, error_of, reported_error, without_secrets
+from multiturn.formats.chat_completions.failures import reported_error, without_secrets
 from multiturn.formats.chat_completions.readings import (
     addresses_of,
     audio_of,
@@ -184,23 +184,28 @@ class StreamDecoder:
         return deltas
 
     def _read(self, data: bytes, kind: str) -> Completion:
+        failed = kind == "error"
         try:
             chunk = read(COMPLETION, data)
         except UNREADABLE as problem:
-            if kind == "error":
-                said = complaint(data)
-                raise error_of(said, said.status, self._dialect, said="failed in mid-stream", body=data) from problem
-            start = without_secrets(data[:200].decode("utf-8", "replace"))
-            raise MalformedStream(
-                f"{self._dialect.provider}'s stream cannot be read ({problem}); an event begins {start!r}",
-                provider=self._dialect.provider,
-                body=start,
-            ) from problem
-        if chunk.error or chunk.object == "error" or kind == "error":
-            if reported := reported_error(data, self._dialect, streamed=True):
+            if failed and (reported := reported_error(data, self._dialect, streamed=True, certain=True)):
+                raise reported from problem
+            raise self._malformed(data, problem) from problem
+        if failed or chunk.error or chunk.object == "error":
+            reported = reported_error(data, self._dialect, streamed=True, certain=failed)
+            if reported is not None:
                 raise reported
         check(chunk.choices or (), self._dialect, streamed=True)
         return chunk
+
+    def _malformed(self, data: bytes, problem: Exception) -> MalformedStream:
+        start = without_secrets(data[:200].decode("utf-8", "replace"))
+        return MalformedStream(
+            f"{self._dialect.provider}'s stream cannot be read ({problem}); an event begins {start!r}",
+            provider=self._dialect.provider,
+            model=self._model,
+            body=start,
+        )
 
     def _note(self, chunk: Completion) -> None:
         if self._id is None and chunk.id is not None:

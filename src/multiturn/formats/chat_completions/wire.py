@@ -89,7 +89,7 @@ class OutgoingMessage(msgspec.Struct, omit_defaults=True):
     """A message as we send it. `content` is a string, a list or, where it is null on the wire, None."""
 
     role: str
-    content: str | list[Content] | None | UnsetType = UNSET
+    content: str | list[Content] | UnsetType | None = UNSET
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from multiturn.messages import Message
 from multiturn.models.offline.dialogue import Question, text_of
-from multiturn.models.offline.english import NUMBER, capitalised, is_question, with_digits
+from multiturn.models.offline.english import NUMBER, is_question, with_digits
 from multiturn.models.offline.expressions import NoAnswer, NotAnExpression, evaluate, show
 from multiturn.models.offline.smalltalk import ABOUT
 
@@ -73,6 +74,8 @@ _REWRITES = tuple(
     )
 )
 _OPERATOR = re.compile(r"[-+*/%]|sqrt")
+_PROBLEM = re.compile(r"\d\s*[-+*/^×÷%]\s*\d|\b(?:times|plus|minus|divided?|multipl\w+|squared)\b", re.IGNORECASE)
+_NOT_RESULTS = (ABOUT, "Summary of")
 _EMBEDDED = re.compile(rf"(?<![\w.,-])\(*-?{NUMBER}(?:[\s)]*(?:\*\*|[*/+×÷^]|\s-\s|−|\bx\b)[\s(]*-?{NUMBER})+\)*(?![\w-])")
 
 
@@ -156,7 +159,7 @@ def _symbols(text: str) -> str:
 
 
 def _pretty(expression: str) -> str:
-    expression = re.sub(rf"\(\s*({NUMBER})\s*\)", r"\1", expression)
+    expression = re.sub(rf"\((?:\s*\()*\s*({NUMBER})\s*\)(?:\s*\))*", r"\1", expression)
     expression = re.sub(r"\s*\*\*\s*", "^", expression)
     expression = re.sub(r"(?<=[\d)%])\s*([-+*/]|%(?=\s*[\d(]))\s*", r" \1 ", expression)
     return expression.replace("*", "×").replace("/ ", "÷ ").replace("sqrt ", "√").strip()
@@ -169,11 +172,17 @@ def last_number(question: Question) -> Fraction | None:
             return number
     dialogue = question.dialogue
     for message in reversed(dialogue.history):
-        if message.role in ("user", "assistant"):
-            text = text_of(message)
-            if not text.startswith(ABOUT) and (number := _last_in(text)) is not None:
-                return number
+        text = text_of(message) if _has_result(message) else ""
+        if (number := _last_in(text)) is not None:
+            return number
     return None
+
+
+def _has_result(message: Message) -> bool:
+    """Whether a number in it can be meant: in an answer about something, or in a statement, but not in a problem."""
+    if message.role == "assistant":
+        return not message.text.startswith(_NOT_RESULTS)
+    return message.role == "user" and not is_question(message.text) and not _PROBLEM.search(message.text)
 
 
 def _last_in(text: str) -> Fraction | None:
@@ -185,7 +194,3 @@ def _last_in(text: str) -> Fraction | None:
     if last[1]:
         return Fraction(int(last[1]), int(last[2]))
     return Fraction(last[3].replace(",", "").replace("−", "-"))
-
-
-def sentence(text: str) -> str:
-    return capitalised(text)

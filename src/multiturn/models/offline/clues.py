@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from multiturn.models.offline.english import (
-    NUMBER, content_stems, listed, proper_names, quoted, stem, unpunctuated, with_digits,
+    NUMBER, STOP_WORDS, content_stems, listed, proper_names, quoted, stem, unpunctuated, with_digits,
 )  # fmt: skip
 from multiturn.models.offline.facts import Fact, facts_in, gather, key_of
 
@@ -24,6 +24,7 @@ _DAY = (
 )
 _PLACE = rf"\b(?:in|at|for|near|around|of|to|from)\s+(?:the )?({_PROPER})"
 _REST = r"(?: (?:please|now|today|tomorrow|right now|for me))*[.?!]*$"
+_LIMIT = r"(?:,? (?:and |with |at |a )*(?:limit|max|maximum|most|top|only)\b.*\d.*?)?"
 _UNIT = r"([A-Za-z°]+)"
 
 # A kind of value: the roots in a property's name that mean it, and where in a text it is found, likeliest first.
@@ -42,17 +43,19 @@ _KINDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("expression", "expression formula equation calculation math",
      (r"((?:[-(]\s*)*\d[\d\s.,()+*/%^×÷-]*[\d)])",)),
     ("search", "query search term keyword topic subject question q",
-     (rf"\b(?:search|look|find|google|query)\w*(?:(?: the| my)? \w+)? (?:for|up|about|on) (.+?){_REST}",
-      rf"\b(?:for|about|on|regarding) (.+?){_REST}", rf"\b(?:search|find|google) (.+?){_REST}")),
+     (rf"\b(?i:search|look|find|google|query)\w*(?:(?: the| my)? \w+)? (?:for|up|about|on) (.+?){_LIMIT}{_REST}",
+      rf"\b(?:for|about|on|regarding) (.+?){_LIMIT}{_REST}", rf"\b(?i:search|find|google) (.+?){_LIMIT}{_REST}")),
     ("text", "text message content body note title task todo item reminder prompt summary reason description",
      (rf"\b(?:saying|that says|says|with the text|reading):?\s+(.+?){_REST}", r":\s+(.+)$",
-      rf"\b(?:remind me to|remember to|task to|note that|note to|todo to) (.+?){_REST}",
-      rf"\b(?:add|create|make|translate|send) (?:an? |the )?(.+?) (?:to|on|into|in|for) .+$")),
+      rf"\b(?i:remind me to|remember to|task to|note that|note to|todo to) (.+?){_REST}",
+      r"\b(?i:add|create|make|translate|send) (?:an? |the )?(.+?) (?:to|on|into|in|for) .+$")),
     ("person", "name user person who author customer people participant contact",
      (rf"\b(?:named|called|name is|I am|I'm) ({_PROPER})",)),
 )  # fmt: skip
 _ANYWHERE = {"person", "place", "to", "from"}  # kinds that are proper names, wherever in the sentence
 _FREE = {"search", "text", "expression"}  # kinds that are one text even where it says "and"
+_AMOUNTS = {stem(word) for word in ("count", "amount", "quantity", "number", "n", "num", "times")}
+_SWITCHES = {stem(word) for word in ("state", "power", "powered", "enabled", "active", "switch", "switched")}
 _PHRASE = re.compile(rf"\b(?:in|at|for|of|about|on|to|with|by|named|called) (?:the |a |an )?(.+?){_REST}")
 
 
@@ -91,6 +94,7 @@ class Clues:
         fact = self._fact(name, self._here) or self._fact(name, self._facts)
         if fact and (stated := re.search(rf"-?{NUMBER}", with_digits(fact))):
             return self._number_at(-1, stated[0])
+        needed = needed or stem(name.rpartition("_")[2]) in _AMOUNTS
         return self._number_at(*self._numbers[0]) if needed and self._numbers else None
 
     def choice(self, options: Iterable[Any]) -> Any:
@@ -105,6 +109,9 @@ class Clues:
 
     def flag(self, name: str) -> bool | None:
         """Whether the text says so: named is yes, named with `not` or `without` is no."""
+        if content_stems(name) <= _SWITCHES and (switch := re.search(r"\b(on|off|enabled?|disabled?)\b", self.text, re.I)):
+            self.found += 1
+            return switch[1].lower() in ("on", "enable", "enabled")
         for root in content_stems(name):
             if match := re.search(rf"\b(?:(not|no|without|don['’]t|never)\b[\w ]{{0,20}}?)?\b{re.escape(root)}\w*"
                                   r"(?:\s*(?:=|:|is|to)\s*(true|false|yes|no|on|off)\b)?", self.text, re.I):  # fmt: skip
@@ -168,7 +175,7 @@ class Clues:
         for _, _, patterns in (entry for entry in _KINDS if entry[0] == kind):
             for pattern in patterns:
                 for match in re.finditer(pattern, self.text):
-                    if not (kind in _ANYWHERE and self._spent(match[1])):
+                    if not (kind in _ANYWHERE and (self._spent(match[1]) or match[1].lower() in STOP_WORDS)):
                         return unpunctuated(match[1])
         return next(iter(self._names), None) if kind in _ANYWHERE else None
 
@@ -189,6 +196,7 @@ class Clues:
     def _use(self, value: str) -> None:
         self.found += 1
         self._names = [name for name in self._names if name != value]
+        self._quotes = [quote for quote in self._quotes if quote != value]
 
     def _number_at(self, at: int, written: str) -> Fraction:
         self.found += 1
@@ -197,10 +205,11 @@ class Clues:
 
 
 def kind_of(name: str) -> str | None:
-    """What kind of value a property's name means, as `place` for `destination_city`; its last word decides first."""
+    """What kind of value a property's name means: `place` for `home_city`, `to` for `destination_city`; where no word
+    says a direction, the last word that means anything decides."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").replace("-", " ")
-    for word in [*reversed(spaced.split()), ""]:
-        for kind, meanings, _ in _KINDS:
-            if stem(word) in {stem(meaning) for meaning in meanings.split()}:
-                return kind
-    return None
+    kinds = [_BY_ROOT[root] for word in reversed(spaced.split()) if (root := stem(word)) in _BY_ROOT]
+    return next((kind for kind in kinds if kind in ("from", "to")), next(iter(kinds), None))
+
+
+_BY_ROOT = {stem(word): kind for kind, meanings, _ in reversed(_KINDS) for word in meanings.split()}

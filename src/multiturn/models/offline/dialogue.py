@@ -70,8 +70,17 @@ class Dialogue:
     @cached_property
     def facts(self) -> dict[str, Fact]:
         """What holds after everything said, the message to answer included; the latest stated is last."""
-        spoken = (text_of(message) for message in self.messages if message.role in ("user", "system", "developer"))
-        return gather(fact for text in (self.request.instructions or "", *spoken) for fact in facts_in(as_user(text)))
+        return gather(self._stated(self.messages))
+
+    @cached_property
+    def facts_before(self) -> dict[str, Fact]:
+        """What held before the message to answer."""
+        return gather(self._stated(self.history))
+
+    def _stated(self, messages: list[Message]) -> Iterator[Fact]:
+        spoken = (text_of(message) for message in messages if message.role in ("user", "system", "developer"))
+        for text in (self.request.instructions or "", *spoken):
+            yield from facts_in(as_user(text))
 
     @property
     def statements(self) -> Iterator[str]:

@@ -15,7 +15,8 @@ _QUESTION = re.compile(
     r"|has|have|may|whats)(?:'s|'re|'d)?\b"
 )
 _SPELLING = {"colour": "color", "favourite": "favorite", "neighbour": "neighbor", "honour": "honor", "centre": "center"}
-_ENDINGS = (("ies", "y"), ("sses", "ss"), ("ation", "at"), ("ion", ""), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""))
+_ENDINGS = (("ies", "y"), ("sses", "ss"), ("ation", "at"), ("ion", ""), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""),
+            ("er", ""), ("or", ""))  # fmt: skip
 
 STOP_WORDS = frozenset(
     "a about again all also am an and any are as at be been but by can could did do does for from get give had has"
@@ -54,7 +55,7 @@ def stem(word: str) -> str:
     """A crude root, equal for `weather`/`Weathers`, `add`/`adding`, `colour`/`colors`."""
     word = word.lower().removesuffix("'s").removesuffix("’s")
     for ending, instead in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
+        if word.endswith(ending) and len(word) - len(ending) >= (4 if ending[-1] == "r" else 3) and not word.endswith("ss"):
             word = word.removesuffix(ending) + instead
             break
     word = _SPELLING.get(word, word)

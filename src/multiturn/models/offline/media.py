@@ -6,7 +6,7 @@ import re
 
 from multiturn.messages import Audio, File, Image, Inline, Uploaded, Url, Video
 from multiturn.models.offline.dialogue import Medium, Question
-from multiturn.models.offline.english import capitalised, counted, cut, in_words, is_question, unpunctuated
+from multiturn.models.offline.english import capitalised, counted, cut, is_question, unpunctuated
 from multiturn.models.offline.headers import picture, wav
 
 _NOUNS = {
@@ -136,7 +136,3 @@ def text_lines(source: Inline) -> list[str]:
 
 def _article(noun: str) -> str:
     return f"{'an' if noun[0].lower() in 'aeio' else 'a'} {noun}"
-
-
-def summary(media: list[Medium]) -> str:
-    return in_words([describe(medium) for medium in media])

@@ -44,11 +44,20 @@ def quote(question: Question) -> str | None:
     rest = match.groupdict().get("rest") or ""
     if about := _ABOUT.search(rest):
         return _about(about[1], said, me=me)
-    which = match["which"] or next((word for word in re.findall(r"\w+", rest.lower()) if re.fullmatch(_WHICH, word)), "last")
-    at = _ORDINALS.index(which.lower()) if which.lower() in _ORDINALS else 0 if which in _STARTS else -1
-    if at >= len(said) or not said:
-        return f"{'You have' if me else 'I have'} said {'nothing' if not said else f'only {counted(len(said), "thing")}'} before this."
+    which = match["which"] or next((word for word in re.findall(r"\w+", rest) if re.fullmatch(_WHICH, word, re.I)), "last")
+    at = _position(which.lower())
+    who = "You have" if me else "I have"
+    if not said:
+        return f"{who} said nothing before this."
+    if at >= len(said):
+        return f"{who} said only {counted(len(said), 'thing')} before this."
     return f"{'You' if me else 'I'} said: “{said[at]}”"
+
+
+def _position(which: str) -> int:
+    if which in _ORDINALS:
+        return _ORDINALS.index(which)
+    return 0 if which in _STARTS else -1
 
 
 _STARTS = ("very first", "initial", "beginning", "start")

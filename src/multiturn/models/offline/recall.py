@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from multiturn.models.offline.dialogue import Question
-from multiturn.models.offline.english import american, content_stems, in_words, is_question, stem, unpunctuated
-from multiturn.models.offline.facts import Fact, facts_in, key_of, named, without_opening
+from multiturn.models.offline.english import american, content_stems, in_words, is_question, unpunctuated
+from multiturn.models.offline.facts import LAST, Fact, facts_in, key_of, named, without_opening
 
 _POLITE = re.compile(
     r"(?:please|hey|hi|hello|so|ok|okay|and|now|well|then|but|again|by the way|quick question|can you|could you"
@@ -101,7 +101,7 @@ def _by_label(asked: str, question: Question) -> str | None:
             return _sentence(str(fact))
     if owned["owner"].lower() not in ("my", "our"):
         return None
-    return recollect(question, about=label) or f"You have not told me {subject}."
+    return recollect(question, about=label, unless=key) or f"You have not told me {subject}."
 
 
 def _keys(key: str, label: str, noun: str | None, *, called: bool) -> Iterator[str]:
@@ -152,20 +152,27 @@ def acknowledge(question: Question) -> str | None:
         told = re.match(r"(?:please )?(?:remember|note|keep in mind|don['’]t forget)\b", question.text, re.IGNORECASE)
         return f"Noted: {unpunctuated(rest)}." if told and not is_question(question.text) else None
     known = question.dialogue.facts
-    lasting = [known[fact.key] for fact in stated if fact.key in known]
-    if any(fact.key == "(last)" for fact in stated) and known:
-        lasting.append(list(known.values())[-1])
+    lasting = dict.fromkeys(_lasting(stated, known))
     if not lasting:
         return "All right, I have forgotten that."
-    name = next((fact.value for fact in lasting if fact.key == "name"), None)
-    others = [str(fact) for fact in dict.fromkeys(lasting) if fact.key != "name"]
-    greeting = [f"Nice to meet you, {name}."] if name else []
-    return " ".join([*greeting, *([f"Noted: {in_words(others)}."] if others else [])])
+    first_name = "name" not in question.dialogue.facts_before
+    name = next((fact.value for fact in lasting if fact.key == "name" and first_name), None)
+    noted = [str(fact) for fact in lasting if not (fact.key == "name" and first_name)]
+    return " ".join([*([f"Nice to meet you, {name}."] if name else []), *([f"Noted: {in_words(noted)}."] if noted else [])])
 
 
-def recollect(question: Question, *, about: str = "") -> str | None:
+def _lasting(stated: list[Fact], known: dict[str, Fact]) -> Iterator[Fact]:
+    """Of the stated facts those that hold; for a correction the fact that it corrects."""
+    for fact in stated:
+        if fact.key == LAST and known:
+            yield next(reversed(known.values()))
+        elif fact.key in known:
+            yield known[fact.key]
+
+
+def recollect(question: Question, *, about: str = "", unless: str = "") -> str | None:
     """Quotes the user's statement that shares most words with the question, the latest of the best; at least half of
-    the question's words, or all of `about`."""
+    the question's words, or all of `about`. None that states the fact `unless`, which no longer holds."""
     wanted = content_stems(about or question.text)
     needed = len(wanted) if about else (len(wanted) + 1) // 2
     best, found = 0, ""
@@ -174,7 +181,7 @@ def recollect(question: Question, *, about: str = "") -> str | None:
         if not any(root[:4] in lowered for root in wanted) or is_question(statement):
             continue
         shared = len(wanted & content_stems(statement))
-        if shared >= max(needed, best + 1):
+        if shared >= max(needed, best + 1) and all(fact.key != unless for fact in facts_in(statement)):
             best, found = shared, statement
     return f"You said: “{found}”" if found else None
 
@@ -187,13 +194,3 @@ def knows(question: Question) -> bool:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def roots(text: str) -> list[str]:
-    return [stem(word) for word in text.split()]
-
-
-def fact_value(facts: dict[str, Fact], label: str) -> str | None:
-    """The value of the fact with this label, if there is one."""
-    fact = facts.get(key_of(label.replace("_", " ")))
-    return fact.value if fact else None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from multiturn.models.offline.dialogue import Question, text_of
-from multiturn.models.offline.english import capitalised, counted, quoted, sentences, unpunctuated, with_digits, words
+from multiturn.models.offline.english import counted, quoted, sentences, unpunctuated, with_digits, words
 
 _MAX_COUNT = 10_000
 _MAX_WORDS = 100_000
@@ -191,7 +191,3 @@ def _messages(unit: str, who: str, question: Question) -> str:
     if who == "you":
         return f"I have sent {counted(len(yours), 'message')}."
     return f"I have read {counted(len(read), 'message')}: {len(mine)} of yours and {len(yours)} of mine."
-
-
-def capital(text: str) -> str:
-    return capitalised(text)

@@ -1,0 +1,85 @@
+"""The command line: `multiturn`, one module a command.
+
+Nothing here is imported before it is needed: `--help` must be quick, and rich, prompt_toolkit and the library itself
+are not. Every error a person can make or meet is one sentence on stderr and a status: 1, 2 for a wrong command line,
+128 and the signal's number after a signal.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import click
+
+import multiturn
+from multiturn.cli.chat import chat
+from multiturn.cli.console import tolerate_encoding
+from multiturn.cli.delete import delete
+from multiturn.cli.fork import fork
+from multiturn.cli.listing import list_
+from multiturn.cli.show import show
+from multiturn.errors import MultiturnError
+
+
+@click.group(
+    name="multiturn",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Start here:
+  multiturn chat                              talk, with no key and no network
+  multiturn chat --model openai:gpt-5-mini    the same with a real model (OPENAI_API_KEY)
+  echo "What is 15 * 23?" | multiturn chat    one question, one answer
+  multiturn list                              what there is to come back to
+
+Conversations are kept in ~/.local/share/multiturn/chats.db, or where MULTITURN_STORE says.""",
+)
+@click.version_option(multiturn.__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Conversations with language models that are kept: streamed, forked, resumed, on any provider."""
+
+
+for command in (chat, list_, show, fork, delete):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line, the process's own if none is given, and say how it went: the exit status."""
+    tolerate_encoding()
+    try:
+        status = cli.main(arguments, prog_name="multiturn", standalone_mode=False)
+        sys.stdout.flush()
+    except click.UsageError as error:
+        return _complain(_with_help(error), status=error.exit_code)
+    except click.ClickException as error:
+        return _complain(error.format_message(), status=error.exit_code)
+    except MultiturnError as error:
+        return _complain(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return _hung_up()
+    return status if isinstance(status, int) else 0
+
+
+def _complain(sentence: str, *, status: int = 1) -> int:
+    from rich.text import Text
+
+    from multiturn.cli.console import console, printable
+
+    text = Text.assemble(("Error: ", "bold red"), printable(sentence.rstrip(".")), ".")
+    console(stderr=True).print(text, soft_wrap=True)
+    return status
+
+
+def _with_help(error: click.UsageError) -> str:
+    where = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
+    return error.format_message().rstrip(".") + where
+
+
+def _hung_up() -> int:
+    """Whoever read our output has gone, as `head -1` does; the status is what SIGPIPE would have made it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+    return 128 + 13
