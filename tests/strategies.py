@@ -93,7 +93,9 @@ def any_text() -> st.SearchStrategy[Text]:
 def any_media() -> st.SearchStrategy[Image | Audio | Video | File]:
     return st.one_of(
         st.builds(Image, any_source(), maybe(st.sampled_from(["auto", "low", "high", "original"]))),
-        st.builds(Audio, maybe(any_source() | inline("audio/wav", "audio/mpeg", "audio/ogg")), maybe(words), maybe(ids)),
+        st.builds(
+            Audio, maybe(any_source() | inline("audio/wav", "audio/mpeg", "audio/ogg")), maybe(words), maybe(ids)
+        ),
         st.builds(Video, any_source()),
         st.builds(File, any_source(), maybe(words)),
     )
@@ -139,7 +141,15 @@ def any_part() -> st.SearchStrategy[Part]:
 
 
 def any_usage() -> st.SearchStrategy[Usage]:
-    return st.builds(Usage, counts, counts, counts, counts, counts, maybe(st.floats(0, 1000)))
+    return st.builds(
+        Usage,
+        input_tokens=counts,
+        output_tokens=counts,
+        cached_tokens=counts,
+        cache_write_tokens=counts,
+        reasoning_tokens=counts,
+        cost_usd=maybe(st.floats(0, 1000)),
+    )
 
 
 def any_origin() -> st.SearchStrategy[Origin]:

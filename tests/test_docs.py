@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from multiturn import errors
+from multiturn.models.providers import PROVIDERS
 from upstream import Upstream
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +41,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
         for key in KEYS:
             monkeypatch.setenv(key, "sk-of-nobody")
-        for variable in ("OPENAI_BASE_URL", "XAI_BASE_URL", "OLLAMA_HOST", "MULTITURN_UPSTREAM"):
+        for variable in ("OPENAI_BASE_URL", "XAI_BASE_URL", "OLLAMA_HOST"):
             monkeypatch.setenv(variable, upstream.url)
         yield
 
@@ -96,3 +98,18 @@ def test_the_demo_is_a_conversation() -> None:
     alice, bob = (part.split("\n", 2)[1] for part in re.split(r"what's my name\?", said, flags=re.IGNORECASE)[1:3])
     assert ("Bob" in alice) is not ("Bob" in bob)
     assert "Alice" in said.rsplit("$ multiturn chat", 1)[1]
+
+
+def test_the_page_of_errors_shows_the_tree_of_errors() -> None:
+    (tree,) = (text for _, text in blocks(ROOT / "docs" / "reference" / "errors.md", "tree"))
+    assert errors.__doc__
+    assert [line.strip() for line in tree.splitlines()] == [
+        line.strip() for line in errors.__doc__.splitlines() if line.startswith("    ")
+    ]
+
+
+def test_the_page_of_models_lists_every_provider() -> None:
+    page = (ROOT / "docs" / "howto" / "models.md").read_text()
+    rows = re.findall(r"^\| `(\w+):` \| (\S+) \| (.*?) \|", page, re.MULTILINE)
+    assert [(name, url) for name, url, _ in rows] == [(row.name, row.base_url) for row in PROVIDERS.values()]
+    assert all(key in shown for row, (_, _, shown) in zip(PROVIDERS.values(), rows, strict=True) for key in row.keys)

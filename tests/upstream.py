@@ -344,7 +344,10 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data
-        if request := self._take():
+        if self.buffer.startswith(b"\x16"):  # a TLS hello
+            self.transport.write(_head(400, {"connection": "close"}))
+            self.transport.close()
+        elif request := self._take():
             self.upstream.requests.append(request)
             self.running = asyncio.create_task(self._answer(request))
 

@@ -138,8 +138,7 @@ def test_the_error_shows_how_the_stream_begins_and_not_all_of_it() -> None:
 def test_an_event_has_a_bound(pieces: list[bytes]) -> None:
     reader = SSEReader(max_event_bytes=100)
     with pytest.raises(MalformedStream, match="longer than 100 bytes"):
-        for piece in pieces:
-            reader.decode(piece)
+        list(map(reader.decode, pieces))
 
 
 def test_the_bound_is_for_one_event_and_not_for_the_stream() -> None:

@@ -11,17 +11,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import ClientResponseError
-from upstream import (
-    Upstream,
-    cut_after,
-    drop,
-    hang,
-    hang_after,
-    raw,
-    reply,
-    status,
-    stream,
-)
 
 from multiturn.errors import (
     ConnectionFailed,
@@ -35,6 +24,17 @@ from multiturn.errors import (
 )
 from multiturn.models import http
 from multiturn.models.http import HttpReply, Retries, Timeouts, Transport, proxy_for, retry_after_s
+from upstream import (
+    Upstream,
+    cut_after,
+    drop,
+    hang,
+    hang_after,
+    raw,
+    reply,
+    status,
+    stream,
+)
 
 BODY = b'{"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}'
 STREAMED = BODY.replace(b"{", b'{"stream": true, ', 1)
@@ -96,6 +96,7 @@ async def test_a_user_in_the_base_url_is_sent_as_basic_authorization(upstream: U
 @pytest.mark.parametrize("size", [0, http.PIECE_BYTES - 40, http.PIECE_BYTES, 3_000_000])
 async def test_bodies_of_every_size_arrive_whole(upstream: Upstream, size: int) -> None:
     body = b'{"messages": [{"content": "%s"}]}' % (b"x" * size)
+    upstream.script(reply())
     await call(Transport(upstream.url), body)
     assert upstream.requests[0].body == body
     assert upstream.requests[0].headers["content-length"] == str(len(body))
@@ -141,7 +142,7 @@ async def test_a_body_larger_than_its_bound_is_refused(upstream: Upstream) -> No
 
 async def test_no_answer_in_time(upstream: Upstream) -> None:
     upstream.script(hang())
-    with pytest.raises(FirstByteTimedOut, match="did not begin to answer within 0.05 s") as caught:
+    with pytest.raises(FirstByteTimedOut, match=r"did not begin to answer within 0.05 s") as caught:
         await call(Transport(upstream.url, timeouts=Timeouts(first_byte_s=0.05), retries=AT_ONCE))
     assert caught.value.limit_s == 0.05
     assert len(upstream.requests) == 1  # never tried again: the model may be at work
@@ -156,7 +157,7 @@ async def test_headers_are_not_the_first_byte_of_the_answer(upstream: Upstream) 
 
 async def test_silence_in_mid_answer(upstream: Upstream) -> None:
     upstream.script(hang_after(1))
-    with pytest.raises(IdleTimedOut, match="fell silent in the middle of the answer, for 0.05 s") as caught:
+    with pytest.raises(IdleTimedOut, match=r"fell silent in the middle of the answer, for 0.05 s") as caught:
         await call(Transport(upstream.url, timeouts=Timeouts(idle_s=0.05)), STREAMED)
     assert caught.value.limit_s == 0.05
     assert await upstream.until(lambda: upstream.hung_up == 1)
@@ -229,7 +230,9 @@ def free_port() -> int:
 
 async def test_a_refused_connection_names_the_address_and_asks_for_the_server() -> None:
     port = free_port()
-    with pytest.raises(ConnectionFailed, match=rf"127\.0\.0\.1:{port}.*is the server running") as caught:
+    with pytest.raises(
+        ConnectionFailed, match=rf"127\.0\.0\.1:{port}: Connection refused; is the server running"
+    ) as caught:
         await call(Transport(f"http://127.0.0.1:{port}/v1", retries=AT_ONCE))
     assert caught.value.code == "refused"
 
@@ -244,14 +247,14 @@ async def test_a_server_that_starts_between_two_tries_is_found() -> None:
 
 
 async def test_a_host_that_does_not_exist() -> None:
-    with pytest.raises(ConnectionFailed, match="no host named 'nowhere.invalid'") as caught:
+    with pytest.raises(ConnectionFailed, match=r"no host named 'nowhere.invalid'") as caught:
         await call(Transport("http://nowhere.invalid/v1", retries=ONCE))
     assert caught.value.code == "dns"
 
 
 async def test_tls_where_there_is_none_is_not_tried_again(upstream: Upstream) -> None:
     upstream.script(raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
-    with pytest.raises(ConnectionFailed, match="no secure connection to 127.0.0.1") as caught:
+    with pytest.raises(ConnectionFailed, match=r"no secure connection to 127.0.0.1") as caught:
         await call(Transport(upstream.url.replace("http:", "https:"), timeouts=Timeouts(connect_s=1)))
     assert caught.value.code == "tls"
     assert upstream.accepted == 1
@@ -399,7 +402,7 @@ def test_pauses_grow_up_to_their_cap_and_are_never_all_alike() -> None:
 async def test_a_redirect_is_not_followed(upstream: Upstream) -> None:
     elsewhere = "https://user:word@elsewhere.example/v1/chat/completions?token=1"
     upstream.script(status(307, headers={"location": elsewhere}))
-    with pytest.raises(ModelNotFound, match="redirects to https://elsewhere.example/v1/chat/completions,") as caught:
+    with pytest.raises(ModelNotFound, match=r"redirects to https://elsewhere.example/v1/chat/completions,") as caught:
         await call(Transport(upstream.url, key="sk-secret"))
     assert caught.value.status == 307
     assert "word" not in str(caught.value)
@@ -471,17 +474,6 @@ def test_asyncio_run_ends_without_a_connection_or_a_warning(upstream: Upstream) 
     gc.collect()  # a session that was not closed warns when it is collected, and warnings are errors here
     assert upstream.wait(lambda: upstream.open_connections == 0)
     assert not http._opened
-
-
-def test_asyncio_run_ends_in_the_middle_of_an_answer(upstream: Upstream) -> None:
-    async def main() -> None:
-        answer = await Transport(upstream.url).post("/chat/completions", STREAMED, stream=True)
-        await answer.read_some()
-
-    upstream.script(hang_after(1))
-    asyncio.run(main())
-    gc.collect()
-    assert upstream.wait(lambda: upstream.hung_up == 1)
 
 
 def test_each_event_loop_has_a_session_of_its_own(upstream: Upstream) -> None:

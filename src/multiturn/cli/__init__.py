@@ -24,8 +24,17 @@ from multiturn.cli.show import show
 from multiturn.errors import MultiturnError
 
 
+class _InOrder(click.Group):
+    """Lists its commands as they were added: what one needs first, first."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 @click.group(
     name="multiturn",
+    cls=_InOrder,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Start here:
@@ -37,8 +46,11 @@ Start here:
 Conversations are kept in ~/.local/share/multiturn/chats.db, or where MULTITURN_STORE says.""",
 )
 @click.version_option(multiturn.__version__, message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Conversations with language models that are kept: streamed, forked, resumed, on any provider."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 for command in (chat, list_, show, fork, delete):
@@ -49,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, the process's own if none is given, and say how it went: the exit status."""
     tolerate_encoding()
     try:
-        status = cli.main(arguments, prog_name="multiturn", standalone_mode=False)
+        status = cli.main(_readable(arguments), prog_name="multiturn", standalone_mode=False)
         sys.stdout.flush()
     except click.UsageError as error:
         return _complain(_with_help(error), status=error.exit_code)
@@ -64,19 +76,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _complain(sentence: str, *, status: int = 1) -> int:
+def _readable(arguments: Sequence[str] | None) -> list[str]:
+    """The arguments as text that can be kept: bytes that are no UTF-8 come as lone surrogates, which cannot."""
+    given = sys.argv[1:] if arguments is None else arguments
+    return [argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for argument in given]
+
+
+def _complain(message: str, *, status: int = 1) -> int:
     from rich.text import Text
 
-    from multiturn.cli.console import console, printable
+    from multiturn.cli.console import console, sentence
 
-    text = Text.assemble(("Error: ", "bold red"), printable(sentence.rstrip(".")), ".")
-    console(stderr=True).print(text, soft_wrap=True)
+    err = console(stderr=True)
+    err.print(Text.assemble(("Error: ", "bold red"), sentence(message)), soft_wrap=not err.is_terminal)
     return status
 
 
 def _with_help(error: click.UsageError) -> str:
-    where = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
-    return error.format_message().rstrip(".") + where
+    message = error.format_message()
+    see = f"see '{error.ctx.command_path} --help'" if error.ctx else "see 'multiturn --help'"
+    return f"{message} S{see[1:]}" if message.endswith("?") else f"{message.rstrip('.')}; {see}"
 
 
 def _hung_up() -> int:

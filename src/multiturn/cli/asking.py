@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import aclosing, suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
+from multiturn.cli.signals import Signals, Stopped
 from multiturn.cli.views import View
 from multiturn.conversation import Conversation
 from multiturn.errors import MultiturnError
 from multiturn.events import PartContent, ReasoningContent, RunCompleted, RunStarted
 from multiturn.inputs import Input
 from multiturn.turns import Turn
-
-T = TypeVar("T")
-
-ENDING = (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
-"""The signals that end the program, once it has put away what it was at."""
-
-
-class Stopped(Exception):
-    """A signal came."""
-
-    def __init__(self, signum: int) -> None:
-        self.signum = signum
 
 
 class Outcome(NamedTuple):
@@ -37,13 +24,11 @@ class Outcome(NamedTuple):
     signal: int | None = None
 
 
-async def ask(
-    chat: Conversation, said: Input, view: View, *, replace: str | None = None, signals: tuple[int, ...] = ()
-) -> Outcome:
-    """Say this, show the answer on the view, and tell how it went. Any of the signals stops it."""
+async def ask(chat: Conversation, said: Input, view: View, signals: Signals, *, replace: str | None = None) -> Outcome:
+    """Say this, show the answer on the view, and tell how it went."""
     begun: list[str] = []
     try:
-        return Outcome(await stoppable(_stream(chat, said, view, replace, begun.append), *signals))
+        return Outcome(await signals.run(_stream(chat, said, view, replace, begun.append), by_interrupt=True))
     except Stopped as stopped:
         return Outcome(await _ended(chat, begun), signal=stopped.signum)
     except MultiturnError as error:
@@ -73,28 +58,3 @@ async def _ended(chat: Conversation, begun: list[str]) -> Turn | None:
     with suppress(MultiturnError):  # the error that is being told says what is wrong with the store
         return await chat.store.turn(begun[0]) if begun else None
     return None
-
-
-async def stoppable(work: Coroutine[Any, Any, T], *signals: int) -> T:
-    """The work's result. A signal cancels it; when it has put its things away, raises `Stopped`."""
-    task = asyncio.ensure_future(work)
-    received: list[int] = []
-
-    def stop(signum: int) -> None:
-        received.append(signum)
-        task.cancel()
-
-    loop = asyncio.get_running_loop()
-    with suppress(NotImplementedError):  # Windows: Ctrl-C is a KeyboardInterrupt there
-        for signum in signals:
-            loop.add_signal_handler(signum, stop, signum)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if not received:
-            raise
-        raise Stopped(received[0]) from None
-    finally:
-        with suppress(NotImplementedError):
-            for signum in signals:
-                loop.remove_signal_handler(signum)

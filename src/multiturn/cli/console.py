@@ -19,6 +19,7 @@ _LOOK = {
     "said": "bold",
     "mark": "bold cyan",
     "note": "dim",
+    "reasoning": "dim italic",
     "warning": "yellow",
     "error": "red",
     "markdown.h1": "bold",
@@ -54,7 +55,14 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
 
 def printable(text: str) -> str:
     """The text without control characters, with which a model or a file could take over the terminal."""
-    return _CONTROL.sub("�", text.replace("\r\n", "\n"))
+    return _CONTROL.sub("�", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def sentence(text: str) -> str:
+    """An error's message as a sentence for people at a command line, where what the library takes as an argument is an
+    option or a variable."""
+    text = printable(text).replace(", or give api_key", "").replace("give base_url", "give --base-url").strip()
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def one_line(text: str, width: int = 60) -> str:
@@ -87,6 +95,13 @@ def lines_of(console: Console, shown: RenderableType, *, width: int) -> list[str
 
     rows = Segment.split_lines(console.render(shown, console.options.update(width=max(width, 1))))
     return [_painted(console, _trimmed(row)) for row in rows]
+
+
+def print_lines(console: Console, shown: RenderableType, *, width: int | None = None) -> None:
+    """Print this, without blanks at the ends of its lines."""
+    for line in lines_of(console, shown, width=width or console.width):
+        console.file.write(f"{line}\n")
+    console.file.flush()
 
 
 def reading_width(console: Console) -> int:

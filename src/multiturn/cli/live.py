@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from rich.console import Console
 
 from multiturn.cli.console import lines_of, one_line, reading_width
-from multiturn.cli.prose import Prose, split_finished
+from multiturn.cli.prose import prose_lines, split_finished
 
 Kind: TypeAlias = Literal["answer", "reasoning"]
 
@@ -49,7 +49,7 @@ class Screen:
         start = min(same, max(len(before) - 1, 0), max(len(lines) - 1, 0))
         up = len(before) - 1 - start
         move = f"\x1b[{up}A" if up > 0 else ""
-        body = "\r\n".join(f"{line}\x1b[K" for line in lines[start:])
+        body = "\n".join(f"{line}\x1b[K" for line in lines[start:])
         # Without automatic wrapping: a line that the terminal finds wider than we do must not become two.
         self._write(f"\x1b[?7l{move}\r{body}\x1b[J\x1b[?7h")
         self._shown = lines
@@ -95,19 +95,21 @@ class LiveView:
         if kind != self._kind:
             self._settle(self._pending)
             self._kind, self._pending = kind, ""
-        self._pending += text
+        self._pending += text.replace("\r", "")
         self._dirty = True
 
     # --- drawing -------------------------------------------------------------------------------------------------
 
     async def _draw_often(self) -> None:
         while True:
+            began = time.monotonic()
             if self._dirty:
                 self._dirty = False
                 self._draw()
             elif not self._begun and not self._pending and time.monotonic() - self._since > _PATIENCE_S:
                 self._screen.show([self._spinner()])
-            await asyncio.sleep(_FRAME_S)
+            # A very long block takes long to draw; most of the time is for what arrives.
+            await asyncio.sleep(max(_FRAME_S, 4 * (time.monotonic() - began)))
 
     def _draw(self) -> None:
         done, self._pending = split_finished(self._pending, self._references)
@@ -120,9 +122,8 @@ class LiveView:
             self._begun = True
 
     def _lines(self, text: str) -> list[str]:
-        style = "note" if self._kind == "reasoning" else "none"
-        prose = Prose(text, style=style, references=dict(self._references))
-        lines = lines_of(self._console, prose, width=reading_width(self._console))
+        style = "reasoning" if self._kind == "reasoning" else "none"
+        lines = prose_lines(self._console, text, style=style, references=self._references)
         return ["", *lines] if self._begun and lines else lines
 
     def _spinner(self) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import importlib.metadata
 import math
+import os
 import random
+import ssl
 import time
 import urllib.request
 import weakref
@@ -24,6 +25,7 @@ import msgspec
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from multiturn import __version__
 from multiturn.errors import (
     ConnectionFailed,
     ConnectTimedOut,
@@ -40,8 +42,8 @@ from multiturn.errors import (
 MIB = 1 << 20
 KEEP_ALIVE_S = 60.0  # how long a connection without a call is kept; servers commonly keep theirs for 5 to 75 s
 LINGER_S = 0.5  # how long the end of a body may take after the end of the answer
-PIECE_BYTES = MIB // 2  # what a big request body is written in
-USER_AGENT = f"multiturn/{importlib.metadata.version('multiturn')}"
+PIECE_BYTES = MIB // 4  # what a big request body is written in; larger ones cost the system fresh memory each time
+USER_AGENT = f"multiturn/{__version__}"
 
 # A conflict (409) is a lock that somebody holds; 501 and 505 will not change their mind.
 RETRIED_STATUSES = frozenset({408, 409, 429, *range(500, 600)}) - {501, 505}
@@ -94,8 +96,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     asked = headers.get("retry-after")
-    if asked is None or (seconds := _number(asked)) is not None:
-        return seconds if asked is not None else None
+    if asked is None:
+        return None
+    if (seconds := _number(asked)) is not None:
+        return seconds
     try:
         moment = email.utils.parsedate_to_datetime(asked)
     except ValueError:
@@ -179,10 +183,10 @@ class Transport:
     async def _post_once(self, url: URL, body: bytes, stream: bool, deadline: _Deadline) -> HttpReply:
         limit = deadline.within(self.timeouts.first_byte_s, FirstByteTimedOut)
         headers = {**self._headers, "Accept-Encoding": "identity"} if stream else self._headers
-        session = await _session_for(self)
+        opened = await _opened_for(self)
         try:
             async with limit.clock():
-                response = await session.post(
+                response = await opened.session.post(
                     url,
                     data=_Body(body),
                     headers=headers,
@@ -194,6 +198,7 @@ class Transport:
             failure = self._no_answer(error, limit)
         else:
             reply = HttpReply(response, self.host, self.timeouts.idle_s, first=limit, deadline=deadline)
+            opened.replies.add(reply)
             if not 300 <= reply.status < 400:
                 return reply
             reply.close()
@@ -204,7 +209,7 @@ class Transport:
         """What an error means that came before the answer's first byte."""
         failure = self._failure(error, limit)
         if not isinstance(error, aiohttp.ClientResponseError):
-            failure.__cause__ = getattr(error, "os_error", error)
+            failure.__cause__ = _root(error)
         return failure
 
     def _failure(self, error: Exception, limit: _Limit) -> ModelError:
@@ -221,7 +226,8 @@ class Transport:
                 text = f"there is no host named {self._base.hostname!r}; check the base URL, and the network"
                 return ConnectionFailed(text, code="dns")
             case aiohttp.ClientSSLError() | aiohttp.ClientConnectorCertificateError():
-                text = f"no secure connection to {self.host}: {_why(error)}; check that the base URL should be https"
+                text = f"no secure connection to {self.host}: {_why(error)}; is the base URL rightly https?"
+                text += " A certificate of your own goes into SSL_CERT_FILE."
                 return ConnectionFailed(text, code="tls")
             case aiohttp.ClientConnectorError():
                 text = f"cannot connect to {self.host}: {_why(error)}; is the server running, and the port right?"
@@ -233,7 +239,10 @@ class Transport:
                 return ConnectionFailed(text, code="dropped")
 
     def _redirected(self, reply: HttpReply) -> ModelError:
-        to = urlsplit(reply.headers.get("location", ""))
+        try:
+            to = urlsplit(reply.headers.get("location", ""))
+        except ValueError:  # half an IPv6 address
+            to = urlsplit("")
         where = to._replace(netloc=to.netloc.rpartition("@")[2], query="", fragment="").geturl() or "nowhere"
         return ModelNotFound(
             f"{self.host} redirects to {where}, and redirects are not followed, for the key would go along; "
@@ -242,24 +251,35 @@ class Transport:
         )
 
     async def aclose(self) -> None:
-        """Let go of this event loop's connections, unless other models use them too."""
-        if opened := _opened.get(asyncio.get_running_loop()):
+        """Let go of this event loop's connections, unless other models use them too. Answers that are still being
+        read are cut."""
+        opened = _opened.get(asyncio.get_running_loop())
+        if opened is not None:
             opened.users.discard(self)
             if not opened.users:
-                await opened.generator.aclose()
+                await opened.closing.aclose()
 
 
 def _why(error: Exception) -> str:
     """What the system says, without aiohttp's description of the connection."""
     if isinstance(error, aiohttp.ClientResponseError):
         return f"{error.status} {error.message}"
-    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    root = _root(error)
+    if isinstance(root, OSError) and not isinstance(root, ssl.SSLError) and (root.errno or 0) > 0:
+        return os.strerror(root.errno or 0)  # asyncio says "Connect call failed" for all of them
+    return getattr(root, "strerror", None) or str(root) or type(root).__name__
+
+
+def _root(error: Exception) -> Exception:
+    """The system's own error within aiohttp's, which also describes the connection, proxy and password included."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return error.certificate_error
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
 
 
 class _Body(aiohttp.Payload):
-    """A request's body. aiohttp's own payload for bytes warns from 1 MiB on, and rightly: written whole, a big body
-    is moved in memory once for every piece that the socket takes. Its payload for files goes through a thread."""
+    """A request's body, written in pieces. aiohttp's own payload for bytes warns from 1 MiB on, and rightly: written
+    whole, a big body is copied whole, and what the socket does not take moves in memory with every piece it takes."""
 
     _value: bytes
     _autoclose = True  # nothing to close
@@ -343,7 +363,7 @@ class HttpReply:
         """No more of the body is wanted. Its end is often a packet behind the last event: if it comes soon, the
         connection goes back to be used again, which aiohttp does by itself, and nobody waits for it."""
         if not self._response.closed:
-            hang_up = asyncio.get_running_loop().call_later(LINGER_S, self._response.close)
+            hang_up = asyncio.get_running_loop().call_later(LINGER_S, self.close)
             self._response.content.on_eof(hang_up.cancel)
 
     def close(self) -> None:
@@ -421,38 +441,39 @@ def proxy_for(base_url: str) -> URL | None:
 
 
 class _Opened:
-    """One event loop's session, and who uses it."""
+    """One event loop's session, who uses it, and what is being read from it."""
 
     def __init__(self) -> None:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
+        self.session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         self.users: weakref.WeakSet[Transport] = weakref.WeakSet()
-        self.generator = _session()
-        self.session: aiohttp.ClientSession | None = None
+        self.replies: weakref.WeakSet[HttpReply] = weakref.WeakSet()
+        self.closing = self._until_closed()
+
+    async def _until_closed(self) -> AsyncGenerator[None, None]:
+        """Nothing, then the end of the session when this is closed. It is a generator because an event loop tells
+        nobody of its end but its open generators: `asyncio.run`, `asyncio.Runner` and uvloop close them last of all
+        (`loop.shutdown_asyncgens`)."""
+        try:
+            yield
+        finally:
+            _opened.pop(asyncio.get_running_loop(), None)
+            for reply in list(self.replies):
+                reply.close()  # or a task that reads from it would wait on
+            await self.session.close()
 
 
 _opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
 
 
-async def _session_for(user: Transport) -> aiohttp.ClientSession:
+async def _opened_for(user: Transport) -> _Opened:
     """The session that all models share on the running event loop."""
     loop = asyncio.get_running_loop()
     opened = _opened.get(loop)
     if opened is None:
         for ended in [other for other in list(_opened) if other.is_closed()]:
-            _opened.pop(ended, None)  # it ended without closing its generators; there is nothing left to close ours in
+            _opened.pop(ended, None)  # it ended without closing its generators, and cannot any more
         opened = _opened[loop] = _Opened()
-        opened.session = await anext(opened.generator)
+        await anext(opened.closing)
     opened.users.add(user)
-    assert opened.session is not None
-    return opened.session
-
-
-async def _session() -> AsyncGenerator[aiohttp.ClientSession, None]:
-    """One session, closed when the generator is. It is a generator because an event loop tells nobody of its end but
-    its open generators: `asyncio.run`, `asyncio.Runner` and uvloop's close them last (`loop.shutdown_asyncgens`)."""
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
-    session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-    try:
-        yield session
-    finally:
-        _opened.pop(asyncio.get_running_loop(), None)
-        await session.close()
+    return opened

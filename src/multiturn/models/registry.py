@@ -107,7 +107,8 @@ def _unknown(name: str) -> UnknownModel:
         return UnknownModel(f"{name!r} names no model; name one as in 'openai:gpt-5-mini' or 'ollama:qwen3:4b'")
     asked_for = prefix.lower() if prefix.lower() in NOT_YET else None
     likely = asked_for or likely_provider(name)
-    otherwise = f"Or set {UPSTREAM}, or give base_url, to ask an OpenAI-compatible server for it."
+    by_variable = "" if asked_for else f"set {UPSTREAM}, or "
+    otherwise = f"Or {by_variable}give base_url, to ask an OpenAI-compatible server for it."
     if likely in NOT_YET:
         through = f"openrouter:{NOT_YET[likely]}/{rest if asked_for else name}"
         return UnknownModel(
@@ -123,6 +124,6 @@ def _meant(name: str, likely: str | None) -> str | None:
     """The name that was most likely meant: another mark after the provider, a slip in it, or none given."""
     for mark in ("/", ":"):
         prefix, found, rest = name.partition(mark)
-        if found and rest and (close := difflib.get_close_matches(prefix.lower(), PROVIDERS, n=1, cutoff=0.75)):
+        if found and rest and (close := difflib.get_close_matches(prefix.lower(), PROVIDERS, n=1, cutoff=0.88)):
             return f"{close[0]}:{rest}"
     return likely and f"{likely}:{name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
-from multiturn.errors import InvalidInput, InvalidReply, ModelError, ModelNotFound
+from multiturn.errors import InvalidInput, InvalidReply, ModelError, ModelNotFound, StreamCut, TimedOut
 from multiturn.formats.base import Format, StreamDecoder
 from multiturn.formats.sse import SSEReader
 from multiturn.messages import Message, Reasoning, Refusal, Text, ToolCall
@@ -110,7 +111,7 @@ class RemoteModel(Generic[D]):
             if _is_stream(reply, asked_for=request.stream):
                 stream = _Stream(self._format.stream_decoder(self._dialect))
                 while not stream.ended:
-                    for delta in stream.decode(await reply.read_some()):
+                    for delta in stream.decode(await stream.read(reply)):
                         if request.stream:
                             yield delta
                 answer = stream.answer()
@@ -145,11 +146,12 @@ class RemoteModel(Generic[D]):
         return error
 
     def _sign(self, error: ModelError) -> None:
-        """Say whose error it is, and make sure that the key is not in it."""
-        error.provider = error.provider or self.provider
-        error.model = error.model or self.name
+        """Say whose error it is, and make sure that the key is nowhere in it."""
         error.args = tuple(self._redacted(arg) if isinstance(arg, str) else arg for arg in error.args)
-        error.body = error.body and self._redacted(error.body)
+        for name, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, name, self._redacted(value))
+        error.provider, error.model = error.provider or self.provider, error.model or self.name
 
     def _redacted(self, text: str) -> str:
         """The text without the key, which some providers repeat in their errors."""
@@ -172,6 +174,20 @@ class _Stream:
         self._reader = SSEReader()
         self._size = 0
 
+    async def read(self, reply: HttpReply) -> bytes:
+        """The next bytes. Where the connection breaks, or falls silent, after the last word of the answer but before
+        the end of the stream, nothing is missing."""
+        try:
+            return await reply.read_some()
+        except (StreamCut, TimedOut):
+            try:
+                self.answer()
+            except ModelError:
+                pass
+            else:
+                return b""
+            raise
+
     def decode(self, piece: bytes) -> Iterator[Delta]:
         """What these bytes bring; none at all are the end."""
         self._size += len(piece)
@@ -191,7 +207,8 @@ def _is_stream(reply: HttpReply, *, asked_for: bool) -> bool:
 
 def _deltas(message: Message) -> Iterator[Delta]:
     """A whole answer as a stream would have brought it."""
-    for index, part in enumerate(message.parts):
+    calls = itertools.count()
+    for part in message.parts:
         match part:
             case Text(text=text):
                 yield TextDelta(text)
@@ -199,7 +216,7 @@ def _deltas(message: Message) -> Iterator[Delta]:
                 yield RefusalDelta(text)
             case Reasoning(text=text):
                 yield ReasoningDelta(text)
-            case ToolCall(call_id=call_id, name=name, arguments=arguments):
-                yield ToolCallDelta(index=index, call_id=call_id, name=name, arguments=arguments)
+            case ToolCall(call_id=call_id, name=name, arguments=arguments, kind=kind):
+                yield ToolCallDelta(next(calls), call_id, name, arguments, kind)
             case _:
                 yield PartDelta(part)

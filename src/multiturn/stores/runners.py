@@ -6,11 +6,14 @@ process, however it ends, so whoever can take it knows that its holder is gone.
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from multiturn.ids import new_id
+
+_PATIENCE_S = 30.0
 
 
 class Runner:
@@ -27,7 +30,7 @@ class Runner:
         """This runner's id; from now on it counts as alive until `close`, or until the process ends."""
         if self._lock is None and self._database is not None:
             self._lock = FileLock(self._file_of(self._database, self._id), thread_local=False)
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=_PATIENCE_S)  # not at once: `sweep` may just be removing the file
         return self._id
 
     def is_gone(self, runner: str) -> bool:
@@ -44,6 +47,12 @@ class Runner:
             return False
         _drop(lock)
         return True
+
+    def sweep(self) -> None:
+        """Remove the files of processes that ended before they had begun a turn."""
+        if self._database is not None:
+            for file in self._database.parent.glob(f"{glob.escape(self._database.name)}-runner_*"):
+                self.is_gone(file.name.removeprefix(f"{self._database.name}-"))
 
     def close(self) -> None:
         if self._lock is not None:

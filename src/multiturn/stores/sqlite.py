@@ -37,8 +37,7 @@ class SQLiteStore:
         self._database = None if database is None else Path(database).absolute()
         self._runner = Runner(self._database)
         self._reader, self._writer = _workers(self._database)
-        runner = self._runner
-        self._recovery = self._writer.submit(lambda db: tree.recover(db, runner.is_gone))
+        self._recovery = self._writer.submit(_recovery(self._runner))
         self._close = weakref.finalize(self, _close, self._reader, self._writer, self._runner)
 
     @property
@@ -112,6 +111,16 @@ def _workers(database: Path | None) -> tuple[Worker | InlineWorker, Worker | Inl
         Worker(lambda: connect(database), begin="BEGIN", name="multiturn-read"),
         Worker(lambda: connect(database), begin="BEGIN IMMEDIATE", name="multiturn-write"),
     )
+
+
+def _recovery(runner: Runner) -> Callable[[sqlite3.Connection], None]:
+    """What a store does first: end what crashed processes have left."""
+
+    def recover(db: sqlite3.Connection) -> None:
+        tree.recover(db, runner.is_gone)
+        runner.sweep()
+
+    return recover
 
 
 def _close(reader: Worker | InlineWorker, writer: Worker | InlineWorker, runner: Runner) -> None:

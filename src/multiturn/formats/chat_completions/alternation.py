@@ -12,7 +12,6 @@ as they are or the history must be encoded afresh.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from msgspec import structs
 
@@ -22,6 +21,7 @@ from multiturn.request import Request
 
 OPENING = "(The conversation begins.)"
 _SYSTEM = ("system", "developer")
+_REGULAR = b"qa"
 
 
 def merged(made: Sequence[OutgoingMessage], *, whole: bool = False) -> list[OutgoingMessage]:
@@ -43,16 +43,21 @@ def merged(made: Sequence[OutgoingMessage], *, whole: bool = False) -> list[Outg
 
 
 def fits(request: Request) -> bool:
-    """Whether the turns' messages, each merged on its own, alternate when they are strung together. Looks at each
-    turn's first and last message only, and says no where that does not tell."""
-    turns = request.path.turns
-    opening = turns[0].messages if turns else request.input
-    borders = [((turn.input or turn.output)[:1], (turn.output or turn.input)[-1:]) for turn in turns]
+    """Whether the turns' messages, each merged on its own, alternate when they are strung together. Each turn is
+    looked at once in its life, as it is encoded once; says no where its first and last message do not tell."""
+    edges = [*request.path.encoded("chat_completions.alternation", _edges)]
     if request.input:
-        borders.append((request.input[:1], request.input[-1:]))
-    return _opens(opening, request.instructions) and all(
-        _answers(last) and _asks(first) for (_, last), (first, _) in pairwise(borders)
-    )
+        edges.append(_edges(request.input))
+    opening = request.path.turns[0].messages if request.path.turns else request.input
+    if len(edges) < 2:
+        return not edges or _opens(opening, request.instructions)
+    regular = edges[1:-1].count(_REGULAR) == len(edges) - 2
+    return regular and edges[0].endswith(b"a") and edges[-1].startswith(b"q") and _opens(opening, request.instructions)
+
+
+def _edges(messages: Sequence[Message]) -> bytes:
+    """`q` for a turn that surely begins with a question or a tool's result, `a` for one that ends with an answer."""
+    return (b"q" if _asks(messages[:1]) else b"-") + (b"a" if _answers(messages[-1:]) else b"-")
 
 
 def _opens(messages: Sequence[Message], instructions: str | None) -> bool:
@@ -70,7 +75,9 @@ def _answers(last: Sequence[Message]) -> bool:
     return any(
         message.role == "assistant"
         and not message.tool_results
-        and any(isinstance(part, ToolCall) or (isinstance(part, (Text, Refusal)) and part.text) for part in message.parts)
+        and any(
+            isinstance(part, ToolCall) or (isinstance(part, (Text, Refusal)) and part.text) for part in message.parts
+        )
         for message in last
     )
 

@@ -6,10 +6,10 @@ or within a list (Gemini), `{"object": "error", "message": …}` (vLLM, Mistral)
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -42,7 +42,7 @@ _OVERFLOW = re.compile(
     r"|tokens_limit_reached|model_max_prompt_tokens_exceeded",  # GitHub
     re.IGNORECASE,
 )
-_SECRET = re.compile(r"\b(?:sk|pk|rk|xai|gsk|key|hf|nvapi|r8|tgp|AIza)[-_]?[\w*.-]{12,}|(?<=Bearer )[^\s\"']+")
+_SECRET = re.compile(r"\b(?:sk|pk|rk|xai|gsk|hf|nvapi|r8|fw|pplx)[-_][\w-]{12,}|\bAIza[\w-]{20,}|(?<=Bearer )[^\s\"']+")
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
@@ -164,19 +164,26 @@ def _advice(
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, from headers of lower-case names: `retry-after-ms`, or `retry-after` as seconds or as a date
     (RFC 9110 section 10.2.3), which is taken relative to the server's own clock where it tells it."""
-    milliseconds, value = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
+    milliseconds, seconds = _number(headers.get("retry-after-ms", "")), _number(headers.get("retry-after", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    if seconds is not None:
+        return seconds
+    then, now = _timestamp(headers.get("retry-after", "")), _timestamp(headers.get("date", ""))
+    return None if then is None else max(0.0, then - (time.time() if now is None else now))
+
+
+def _number(text: str) -> float | None:
     try:
-        return max(0.0, float(milliseconds) / 1000)
+        number = float(text)
     except ValueError:
-        pass
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        then, now = _timestamp(value), _timestamp(headers.get("date", ""))
-        return None if then is None else max(0.0, then - (time.time() if now is None else now))
+        return None
+    return max(0.0, number) if math.isfinite(number) else None
 
 
 def _timestamp(date: str) -> float | None:
+    from email.utils import parsedate_to_datetime  # takes longer to import than all of this package
+
     try:
         return parsedate_to_datetime(date).timestamp()
     except ValueError:

@@ -99,7 +99,7 @@ def wire_messages(messages: Iterable[Message], dialect: Dialect) -> list[Outgoin
 
 def _flush(media: list[Content], made: list[OutgoingMessage]) -> None:
     if media:
-        made.append(OutgoingMessage(role="user", content=[*media]))
+        made.append(OutgoingMessage(role="user", content=joined([*media])))
         media.clear()
 
 
@@ -122,7 +122,7 @@ def _assistant(message: Message, dialect: Dialect) -> Iterable[OutgoingMessage]:
         if isinstance(part, Audio) and part.id and ours:
             made.audio = AudioRef(part.id)
         elif isinstance(part, Refusal) and dialect.refusals:
-            made.refusal = (made.refusal or "") + part.text
+            made.refusal = (made.refusal or "") + part.text or None
         else:
             parts.append(part)
     made.tool_calls = [_tool_call(call, message, dialect) for call in message.tool_calls] or None

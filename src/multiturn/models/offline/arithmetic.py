@@ -1,12 +1,13 @@
 """Arithmetic in words, across turns: `15 * 23`, then `now divide that by 5`.
 
-Words are rewritten into symbols; what then is not one whole expression is not arithmetic. `it`, `that`, and an operation
-without its first operand mean the last number of the dialogue.
+Words are rewritten into symbols; what then is not one whole expression is not arithmetic. `it`, `that`, and an
+operation without its first operand mean the last number of the dialogue.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 
 from multiturn.messages import Message
@@ -16,11 +17,14 @@ from multiturn.models.offline.expressions import NoAnswer, NotAnExpression, eval
 from multiturn.models.offline.smalltalk import ABOUT
 
 _LAST = "last"
+_LONGEST = 400
+_FAR_BACK = 1000  # characters of a text in which its last number is looked for
 _ANSWER = re.compile(rf"(?:(?<![\w.,])(-?\d+)/(\d+) ≈ )?(?<![\w.,])([-−]?{NUMBER})(?![\d])")
 _FILLER = re.compile(
-    r"(?:ok|okay|so|now|then|next|and|also|but|please|well|great|thanks|cool|finally|could you|can you|would you|tell me"
-    r"|calculate|compute|evaluate|work out|solve|take|start with|begin with|what(?:'s| is| are| about| would)?|whats"
-    r"|how (?:much|many)(?: is| are)?|how about|is|be|the (?:result|answer|value) of|do you know|give me)\b[\s,:]*",
+    r"(?:ok|okay|so|now|then|next|and|also|but|please|well|great|thanks|cool|finally|could you|can you|would you"
+    r"|tell me|calculate|compute|evaluate|work out|solve|take|start with|begin with"
+    r"|what(?:'s| is| are| about| would)?|whats|how (?:much|many)(?: is| are)?|how about|is|be"
+    r"|the (?:result|answer|value) of|do you know|give me)\b[\s,:]*",
     re.IGNORECASE,
 )
 _ENDING = re.compile(
@@ -29,10 +33,10 @@ _ENDING = re.compile(
 )
 _STEP = re.compile(r"(?:,|;|\.)?\s*\b(?:and )?then\b\s*|[,;]\s*(?:and\s+)?|\s+and\s+")
 _PRONOUN = re.compile(
-    r"\b(?:it|that|this|(?:that|this|the)(?: last| previous)? (?:result|number|answer|sum|total|value))\b"
+    r"\b(?:it|that|this|(?:that|this|the)(?: last| previous)? (?:result|number|answer|sum|total|value)(?! of))\b"
 )
 _A, _B = r"(\S.*?)", r"(\S.*)"
-_REWRITES = tuple(
+_REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), instead)
     for pattern, instead in (
         (r"[×·]|(?<=[\d)])\s*x\s*(?=[\d(])", " * "),
@@ -46,7 +50,7 @@ _REWRITES = tuple(
         (rf"\bdivide {_A} by {_B}", r"(\1) / (\2)"),
         (rf"\b(?:increase|raise) {_A} by {_B}", r"(\1) + \2"),
         (rf"\b(?:decrease|reduce|lower) {_A} by {_B}", r"(\1) - \2"),
-        (rf"\bthe sum of {_A},? and {_B}|\bsum of {_A},? and {_B}", r"(\1\3) + (\2\4)"),
+        (r"\b(?:the )?sum of (.+)", lambda match: re.sub(r",\s+(?:and\s+)?|\s+and\s+", " + ", match[1])),
         (rf"\b(?:the )?product of {_A} and {_B}", r"(\1) * (\2)"),
         (rf"\b(?:the )?difference (?:between|of) {_A} and {_B}", r"(\1) - (\2)"),
         (rf"\b(?:the )?(?:quotient|ratio) of {_A} and {_B}", r"(\1) / (\2)"),
@@ -76,7 +80,9 @@ _REWRITES = tuple(
 _OPERATOR = re.compile(r"[-+*/%]|sqrt")
 _PROBLEM = re.compile(r"\d\s*[-+*/^×÷%]\s*\d|\b(?:times|plus|minus|divided?|multipl\w+|squared)\b", re.IGNORECASE)
 _NOT_RESULTS = (ABOUT, "Summary of")
-_EMBEDDED = re.compile(rf"(?<![\w.,-])\(*-?{NUMBER}(?:[\s)]*(?:\*\*|[*/+×÷^]|\s-\s|−|\bx\b)[\s(]*-?{NUMBER})+\)*(?![\w-])")
+_EMBEDDED = re.compile(
+    rf"(?<![\w.,-])\(*-?{NUMBER}(?:[\s)]*(?:\*\*|[*/+×÷^]|\s-\s|−|\bx\b)[\s(]*-?{NUMBER})+\)*(?![\w-])"
+)
 
 
 def calculate(question: Question) -> str | None:
@@ -145,6 +151,8 @@ def _answer(symbols: str, last: Fraction | None, *, after: str = "") -> str:
 
 
 def _plain(text: str) -> str:
+    if len(text) > _LONGEST:
+        raise NotAnExpression(text[:_LONGEST])
     text = with_digits(text.lower().replace("’", "'")).strip()
     while (filler := _FILLER.match(text)) and filler.end() < len(text):
         text = text[filler.end() :]
@@ -186,11 +194,10 @@ def _has_result(message: Message) -> bool:
 
 
 def _last_in(text: str) -> Fraction | None:
-    last = None
-    for last in _ANSWER.finditer(text[-2000:]):
-        pass
-    if last is None:
+    numbers = list(_ANSWER.finditer(text[-_FAR_BACK:]))
+    if not numbers:
         return None
+    last = numbers[-1]
     if last[1]:
         return Fraction(int(last[1]), int(last[2]))
     return Fraction(last[3].replace(",", "").replace("−", "-"))

@@ -8,6 +8,12 @@ from collections.abc import Iterator
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 
 _SENTENCE_END = re.compile(r"(?<=[.!?…])(?<!\b[A-Z]\.)(?<!\b(?:Mr|Dr|Ms|St)\.)(?<!\bMrs\.)[\"'”’)]*\s+|\n+")
+_QUESTION_BEHIND = re.compile(
+    r",? (?:and|but|so) (?=(?:what|what's|where|who|how|which|when|do|am)\b)"
+    r"|, (?=(?:what|what's|where|who|how|can you)\b)",
+    re.IGNORECASE,
+)
+_LONGEST = 1000
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|`([^`]+)`|(?<!\w)'([^']+)'(?!\w)|‘([^’]+)’")
 _QUESTION = re.compile(
@@ -15,31 +21,45 @@ _QUESTION = re.compile(
     r"|has|have|may|whats)(?:'s|'re|'d)?\b"
 )
 _SPELLING = {"colour": "color", "favourite": "favorite", "neighbour": "neighbor", "honour": "honor", "centre": "center"}
-_ENDINGS = (("ies", "y"), ("sses", "ss"), ("ation", "at"), ("ion", ""), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""),
-            ("er", ""), ("or", ""))  # fmt: skip
+_PLURALS = (("ies", "y", 5), ("sses", "ss", 6), ("es", "", 5), ("s", "", 4))  # for words of so many letters
+_ENDINGS = (("ation", "at", 8), ("ion", "", 6), ("ing", "", 6), ("ed", "", 5), ("er", "", 6), ("or", "", 6))
 
-STOP_WORDS = frozenset(
+
+def words(text: str) -> list[str]:
+    return _WORD.findall(text)
+
+
+STOP_WORDS = frozenset(words(
     "a about again all also am an and any are as at be been but by can could did do does for from get give had has"
     " have he her here him his how i if in into is it its just know let like made make me more my no not now of off on"
     " one or our out over please said say she show so some tell than thank thanks that the their them then there these"
     " they this those to told too up us use very want was we were what when where which who whom whose why will with"
-    " would you your yes".split()
-)
+    " would you your yes"
+))  # fmt: skip
 
-_UNITS = (
+_UNITS = words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
-    " eighteen nineteen".split()
+    " eighteen nineteen"
 )
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_TENS = words("twenty thirty forty fifty sixty seventy eighty ninety")
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
 _SMALL = {word: n for n, word in enumerate(_UNITS)} | {word: 20 + 10 * n for n, word in enumerate(_TENS)}
 _NUMBER_WORD = "|".join([*_SMALL, *_SCALES])
-_NUMBER_WORDS = re.compile(rf"\b(?:{_NUMBER_WORD})(?:(?:[ -]| and )(?:{_NUMBER_WORD}))*\b", re.IGNORECASE)
+_NUMBER_WORDS = re.compile(
+    rf"\b(?:{_NUMBER_WORD})(?:(?:[ -]|(?:(?<=hundred)|(?<=thousand)|(?<=million)) and )(?:{_NUMBER_WORD}))*\b",
+    re.IGNORECASE,
+)
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences and lines of a text, trimmed, in order; no empty ones."""
-    return [sentence for piece in _SENTENCE_END.split(text) if (sentence := piece.strip())]
+    """The sentences and lines of a text, trimmed, in order; no empty ones, and none too long for anyone to read. A
+    question behind a comma or an `and` stands by itself: `My name is Al, what is yours?` is two."""
+    pieces = (piece.strip() for piece in _SENTENCE_END.split(text))
+    return [part for piece in pieces if 0 < len(piece) <= _LONGEST for part in _parts(piece)]
+
+
+def _parts(sentence: str) -> list[str]:
+    return _QUESTION_BEHIND.split(sentence) if sentence.endswith("?") else [sentence]
 
 
 def is_question(sentence: str) -> bool:
@@ -47,17 +67,14 @@ def is_question(sentence: str) -> bool:
     return sentence.rstrip("\"'”’) ").endswith("?") or _QUESTION.match(sentence.lower().replace("’", "'")) is not None
 
 
-def words(text: str) -> list[str]:
-    return _WORD.findall(text)
-
-
 def stem(word: str) -> str:
     """A crude root, equal for `weather`/`Weathers`, `add`/`adding`, `colour`/`colors`."""
     word = word.lower().removesuffix("'s").removesuffix("’s")
-    for ending, instead in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= (4 if ending[-1] == "r" else 3) and not word.endswith("ss"):
-            word = word.removesuffix(ending) + instead
-            break
+    for endings in (_PLURALS, _ENDINGS):
+        for ending, instead, least in endings:
+            if word.endswith(ending) and not word.endswith("ss") and len(word) >= least:
+                word = word.removesuffix(ending) + instead
+                break
     word = _SPELLING.get(word, word)
     if len(word) > 2 and word[-1] == word[-2]:
         word = word[:-1]
@@ -140,9 +157,11 @@ def proper_names(text: str) -> Iterator[str]:
                 yield name
 
 
-_CAPITALS = re.compile(r"\b[A-Z][^\W_]*(?:['’-][A-Z]\w+)*(?: (?:(?:de|van|von|of|the|la) )?[A-Z][^\W_]*(?:['’-][A-Z]\w+)*)*")
-_AFTER_NAME = re.compile(r"(?:,| and| or) [A-Z]|['’]s\b| (?:is|are|was|has|lives|works|wants|likes|will)\b")
-_NOT_NAMES = frozenset(
-    "i monday tuesday wednesday thursday friday saturday sunday january february march april may june july august"
-    " september october november december json english celsius fahrenheit".split()
+_CAPITALS = re.compile(
+    r"\b[A-Z][^\W_]*(?:['’-][A-Z]\w+)*(?: (?:(?:de|van|von|of|the|la) )?[A-Z][^\W_]*(?:['’-][A-Z]\w+)*)*"
 )
+_AFTER_NAME = re.compile(r"(?:,| and| or) [A-Z]|['’]s\b| (?:is|are|was|has|lives|works|wants|likes|will)\b")
+_NOT_NAMES = frozenset(words(
+    "i monday tuesday wednesday thursday friday saturday sunday january february march april may june july august"
+    " september october november december json english celsius fahrenheit"
+))  # fmt: skip

@@ -1,11 +1,11 @@
 """Arithmetic in symbols: `+ - * / % **`, parentheses, a percent sign after a number, `sqrt`. Exact, by fractions.
 
-    sum      = product (("+" | "-") product)*        200 + 10% is 220, as on a pocket calculator
-    product  = signed (("*" | "/" | "%") signed)*    % between two operands is the remainder, as in Python
-    signed   = ("-" | "+") signed | power
-    power    = root ["**" signed]                    groups to the right, and before a sign: -2 ** 2 is -4
-    root     = "sqrt" root | operand ["%"]
-    operand  = number | "(" sum ")"
+sum      = product (("+" | "-") product)*        200 + 10% is 220, as on a pocket calculator
+product  = signed (("*" | "/" | "%") signed)*    % between two operands is the remainder, as in Python
+signed   = ("-" | "+") signed | power
+power    = root ["**" signed]                    groups to the right, and before a sign: -2 ** 2 is -4
+root     = "sqrt" root | operand ["%"]
+operand  = number | "(" sum ")"
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def _power(base: Fraction, exponent: Fraction) -> Fraction:
     if bits > 1 and bits * abs(exponent) > _MAX_BITS:
         raise NoAnswer("That number is too large for me to write out.")
     if bits <= 1 or base == 0:  # 0, 1 and -1, to any power
-        return Fraction(1 if exponent == 0 else base**(int(exponent) % 2 or 2))
+        return Fraction(1 if exponent == 0 else base ** (int(exponent) % 2 or 2))
     return Fraction(base ** int(exponent))
 
 

@@ -37,9 +37,10 @@ class Fact(msgspec.Struct, frozen=True):
 
 _OPENING = re.compile(
     r"(?:hi|hello|hey|greetings|good (?:morning|afternoon|evening)|there|actually|well|so|ok|okay|no|nope|yes|oh|wait"
-    r"|sorry|correction|by the way|btw|fyi|please|also|and|but|then|remember|note|keep in mind|don't forget|bear in mind"
-    r"|that|for the record|just so you know|i (?:said|told you|meant to say|think|guess|mean|should mention)|in fact"
-    r"|from now on|you should know|let me introduce myself|now|today|currently|these days|as of today)\b[\s,:!–—-]*",
+    r"|sorry|correction|by the way|btw|fyi|please|also|and|but|then|remember|note|keep in mind|don't forget"
+    r"|bear in mind|that|for the record|just so you know|in fact"
+    r"|i (?:said|told you|meant to say|think|guess|mean(?=,)|should mention)|from now on"
+    r"|you should know|let me introduce myself|now|today|currently|these days|as of today)\b[\s,:!–—-]*",
     re.IGNORECASE,
 )
 _CORRECTING = re.compile(r"\b(?:actually|no|nope|sorry|wait|correction|not|rather|meant?|isn't)\b", re.IGNORECASE)
@@ -50,24 +51,28 @@ _JOINT = re.compile(
     re.IGNORECASE,
 )
 _PROPER = r"(?-i:[A-Z][\w'’.-]*(?: (?:(?:de|van|von|the|of) )?[A-Z][\w'’.-]*){0,3})"
-_PEOPLES = frozenset(
+_NOT_NAMES = frozenset(words(  # what follows "I am" with a capital
     "american australian austrian belgian brazilian british canadian catholic chinese christian danish dutch english"
     " european finnish french german greek hindu hungarian indian irish italian japanese jewish korean mexican muslim"
-    " norwegian polish portuguese russian scottish spanish swedish swiss turkish ukrainian welsh".split()
-)
+    " norwegian polish portuguese russian scottish spanish swedish swiss turkish ukrainian welsh"
+    " ok okay"
+))  # fmt: skip
 
 _CALL_ME = re.compile(r"(?:you (?:can|may|should) )?(?:please )?(?:just )?call me (.+)$", re.IGNORECASE)
-_I_AM_NAMED = re.compile(rf"(?:[Ii](?:['’]m| am)|[Tt]his is) (?:called |named )?({_PROPER})(?:,? (from|in) (.+)|, .*)?$")
+_I_AM_NAMED = re.compile(
+    rf"(?:[Ii](?:['’]m| am)|[Tt]his is) (?:called |named )?({_PROPER})(?:,? (from|in) (.+)|, .*)?$"
+)
 _AGE = re.compile(r"i(?:'m| am) (?:now )?(\d+)(?: years?(?: old)?| yo)?$", re.IGNORECASE)
 _TIE = r"(?:is|are|was|were|will be|=|equals?|has changed to|changed to|became|has become)"
 _ATTRIBUTE = re.compile(
-    rf"(?P<owner>my|our|the|your|{_PROPER}['’]s?) (?P<label>[^,:;.!?]{{1,60}}?)(?P<called>)"
+    rf"(?P<owner>my|our|the|your|{_PROPER}['’]s?) (?P<label>[^,:;.!?]{{1,60}}?)"
     rf"(?: {_TIE}| ?:(?=\s))(?P<no> not|n't)?(?: now| actually| currently| really)?"
     rf"(?P<named> called| named)? (?P<value>.+)$",
     re.IGNORECASE,
 )
 _NAMED_THING = re.compile(
-    r"i(?:'ve got|'ve| have|'ve adopted| own| got) (?:a |an |one )?(?:\w+ )??(\w+) (?:called|named|whose name is) (.+)$",
+    r"i(?:'ve got|'ve| have|'ve adopted| own| got) (?:a |an |one )?(?:\w+ )??(\w+) (?:called|named|whose name is)"
+    r" (.+)$",
     re.IGNORECASE,
 )
 _ADVERBS = r"(?: (?:really|also|just|now|still|currently|absolutely|usually|mostly|only|always|often|actually))*"
@@ -80,6 +85,10 @@ _DOING = re.compile(
 )
 _BEING = re.compile(r"i(?:'m| am)(?P<no> not)?(?: now| also| really)? (?P<value>.+)$", re.IGNORECASE)
 _CORRECTION = re.compile(r"(?:it's|it is|that's|that is|i meant|i mean|make (?:it|that)|rather) (.+)$", re.IGNORECASE)
+_ASKED_TO_REMEMBER = re.compile(
+    r"(?:(?:can|could|will|would) you (?:please )?(?:remember|note|keep in mind)|did you know)(?: that)? ",
+    re.IGNORECASE,
+)
 _FORGET = re.compile(r"(?:please )?forget (?:about )?(?:that )?my (.+)$", re.IGNORECASE)
 
 _ALIASES = {
@@ -101,9 +110,11 @@ def key_of(label: str) -> str:
 
 
 def facts_in(text: str) -> Iterator[Fact]:
-    """The facts that a text states, in order. Questions state none."""
+    """The facts that a text states, in order. Questions state none, but `can you remember that …?` does."""
     for sentence in sentences(text):
-        if not is_question(sentence):
+        if told := _ASKED_TO_REMEMBER.match(sentence):
+            yield from _stated(sentence[told.end() :])
+        elif not is_question(sentence):
             yield from _stated(sentence)
 
 
@@ -141,12 +152,12 @@ def without_opening(clause: str) -> str:
 
 def _fact(clause: str, *, correcting: bool) -> Iterator[Fact]:
     first = clause[:12].lower()
-    if first.startswith(("i ", "i'", "this is", "call me", "you ", "please", "just call")):
+    if correcting and (match := _CORRECTION.match(clause)):
+        yield Fact(LAST, "", "", _value(match[1]))
+    elif first.startswith(("i ", "i'", "this is", "call me", "you ", "please", "just call")):
         yield from _about_me(clause)
     elif match := _FORGET.match(clause):
         yield Fact(key_of(match[1]), "your", "is", GONE)
-    elif correcting and (match := _CORRECTION.match(clause)):
-        yield Fact(LAST, "", "", _value(match[1]))
     elif match := _ATTRIBUTE.match(clause):
         yield from _attribute(match)
 
@@ -156,7 +167,7 @@ def _about_me(clause: str) -> Iterator[Fact]:
         yield _name(match[1])
     elif match := _AGE.match(clause):
         yield Fact("age", "your age", "is", match[1])
-    elif (match := _I_AM_NAMED.match(clause)) and match[1].lower() not in _PEOPLES:
+    elif (match := _I_AM_NAMED.match(clause)) and match[1].lower() not in _NOT_NAMES:
         yield _name(match[1])
         if match[2]:
             yield _doing("are from" if match[2] == "from" else "live in", match[3])

@@ -37,7 +37,9 @@ def follow_up(question: Question) -> str | None:
     """Answers a later question on something that was sent: `how wide is it?`, `what was in the second picture?`."""
     text = unpunctuated(question.text)
     sent = question.dialogue.media
-    if not sent or not (is_question(question.text) or re.match(r"(?:please )?(?:describe|tell|show|look)\b", text, re.I)):
+    if not sent or not (
+        is_question(question.text) or re.match(r"(?:please )?(?:describe|tell|show|look)\b", text, re.I)
+    ):
         return None
     kind = next((kind for kind, nouns in _NOUNS.items() if re.search(rf"\b(?:{nouns})\b", text, re.I)), None)
     alike = [medium for medium in sent if isinstance(medium, kind)] if kind else sent
@@ -69,7 +71,7 @@ def _told(medium: Medium, text: str) -> str:
 
 
 def describe(medium: Medium) -> str:
-    """What can be said without opening it: kind, size, length; `a PNG image (image/png), 640x480 pixels, 1234 bytes`."""
+    """What can be said without opening it: kind, size, length; `a PNG image (image/png), 640x480 pixels, 99 bytes`."""
     noun = _NAMES[type(medium)]
     source = medium.source
     match source:
@@ -105,7 +107,8 @@ def _audio(source: Inline) -> str:
     if recording is None:
         return f"a recording ({source.media_type}), {size}"
     channels = {1: "mono", 2: "stereo"}.get(recording.channels, f"{recording.channels} channels")
-    return f"a WAV recording ({source.media_type}), {recording.seconds:g} seconds, {recording.rate_hz} Hz, {channels}, {size}"
+    length = f"{recording.seconds:g} seconds, {recording.rate_hz} Hz, {channels}"
+    return f"a WAV recording ({source.media_type}), {length}, {size}"
 
 
 def _transcript(medium: Medium) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 
+from multiturn.models.offline.limits import MOST
+
 _CLASSES = {"d": "0", "w": "a", "s": " ", "D": "a", "W": "-", "S": "a"}
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
 _REPEAT = re.compile(r"[*+?]|\{(\d*)(,?)(\d*)\}")
@@ -33,6 +35,8 @@ def _sequence(pattern: str, at: int) -> tuple[str, int]:
     while at < len(pattern) and pattern[at] not in "|)":
         piece, at = _atom(pattern, at)
         times, at = _times(pattern, at)
+        if len(made) + len(piece) * times > MOST:
+            raise ValueError(pattern)
         made += piece * times
     return made, at
 

@@ -11,17 +11,21 @@ from multiturn.models.offline.smalltalk import ABOUT
 from multiturn.models.offline.third_person import as_user, of_user
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-_WHICH = rf"(?P<which>{'|'.join(_ORDINALS)}|last|latest|previous|very first|initial|beginning|start|before|just|earlier)"
+_WHICH = (
+    rf"(?P<which>{'|'.join(_ORDINALS)}|last|latest|previous|very first|initial|beginning|start|before|just|earlier)"
+)
 _SAID = re.compile(
-    rf".*\bwhat (?:else )?(?:did|have) (?P<who>i|you)(?: {_WHICH})?(?: just)? (?:say|said|ask|asked|tell|told|write|wrote"
-    r"|written|answer|answered|reply|replied|mention|mentioned)\b(?P<rest>.*)",
+    rf".*\bwhat (?:else )?(?:did|have) (?P<who>i|you)(?: {_WHICH})?(?: just)? (?:say|said|ask|asked|tell|told"
+    r"|write|wrote|written|answer|answered|reply|replied|mention|mentioned)\b(?P<rest>.*)",
     re.IGNORECASE,
 )
 _OWN = re.compile(
     rf".*\b(?P<who>my|your) {_WHICH}(?: \w+)? (?:message|question|answer|reply|sentence|words|request|statement)s?\b.*",
     re.IGNORECASE,
 )
-_THING = re.compile(rf".*\bthe {_WHICH} (?:thing|message|question|words?)(?: that)? (?P<who>i|you) \w+.*", re.IGNORECASE)
+_THING = re.compile(
+    rf".*\bthe {_WHICH} (?:thing|message|question|words?)(?: that)? (?P<who>i|you) \w+.*", re.IGNORECASE
+)
 _ABOUT = re.compile(r"\b(?:about|regarding|on|concerning) (.+)", re.IGNORECASE)
 _SUMMARISE = re.compile(
     r"(?:please |now |ok(?:ay)?,? |can you |could you |would you )*(?:briefly )?(?:summari[sz]e|recap|sum up|tl;?dr"
@@ -29,7 +33,9 @@ _SUMMARISE = re.compile(
     r"|what (?:did|have) we (?:talk|discuss|cover|speak|said|say)\w*|(?:condense|compress) (?:the|this|our))\b.*",
     re.IGNORECASE | re.DOTALL,
 )
-_SUMMARISER = re.compile(r"you (?:are|will|write|summari[sz]e|condense|compress)\b.{0,80}\b(?:summar|condens|compress)", re.I)
+_SUMMARISER = re.compile(
+    r"you (?:are|will|write|summari[sz]e|condense|compress)\b.{0,80}\b(?:summar|condens|compress)", re.I
+)
 _SHOWN = 6
 
 
@@ -44,7 +50,9 @@ def quote(question: Question) -> str | None:
     rest = match.groupdict().get("rest") or ""
     if about := _ABOUT.search(rest):
         return _about(about[1], said, me=me)
-    which = match["which"] or next((word for word in re.findall(r"\w+", rest) if re.fullmatch(_WHICH, word, re.I)), "last")
+    which = match["which"] or next(
+        (word for word in re.findall(r"\w+", rest) if re.fullmatch(_WHICH, word, re.I)), "last"
+    )
     at = _position(which.lower())
     who = "You have" if me else "I have"
     if not said:

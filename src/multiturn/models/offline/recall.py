@@ -26,6 +26,7 @@ _OWNED = re.compile(
     r"(?: (?:again|now|exactly|at the moment|currently))*$",
     re.IGNORECASE,
 )
+_TRAILING = re.compile(r"(?:,? (?:please|again|then|by the way))+$", re.IGNORECASE)
 _SUBJECT_FIRST = re.compile(r"(?:did i (?:say|tell you)|do you think) ", re.IGNORECASE)
 
 _Recall = Callable[[re.Match[str], Question], str | None]
@@ -34,7 +35,8 @@ _Recall = Callable[[re.Match[str], Question], str | None]
 def recall(question: Question) -> str | None:
     """Answers a question about the user from what the user said, or says honestly that it was not said."""
     asked = _plain(question.text)
-    if not asked or (asked == unpunctuated(question.text) and not is_question(question.text)):
+    inquiring = is_question(question.text) or asked != unpunctuated(question.text.replace("’", "'"))
+    if not inquiring or (not is_question(question.text) and next(facts_in(question.text), None)):
         return None
     for pattern, answer in _QUESTIONS:
         if match := pattern.fullmatch(asked):
@@ -46,7 +48,7 @@ def _plain(text: str) -> str:
     text = unpunctuated(text.replace("’", "'"))
     while (polite := _POLITE.match(text)) and polite.end() < len(text):
         text = text[polite.end() :]
-    return _SUBJECT_FIRST.sub("", text)
+    return _TRAILING.sub("", _SUBJECT_FIRST.sub("", text))
 
 
 def _of(key: str, otherwise: str) -> _Recall:
@@ -122,23 +124,25 @@ _VERBS = (
 )
 _NAME = _of("name", "your name")
 _HOME = _of("home", "where you live")
+_JOB = _of("job", "what you do")
 _QUESTIONS: tuple[tuple[re.Pattern[str], _Recall], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), answer)
     for pattern, answer in (
         (r"who (?:am i|i am)|what am i called|what (?:do|should|can) you call me|what i am called", _NAME),
         (r"what(?: i)?(?:'s| is) my name.*|my name|what my name (?:is|was)|what name did i .+", _NAME),
         (r"where (?:do i|i|am i|did i) (?:live|living|based|say i live|move)(?: now| to| again)?", _HOME),
-        (r"(?:what|which|in which|in what) (?:city|town|country|place|state) (?:do i|i|am i) (?:live|living)(?: in)?", _HOME),
+        (r"(?:in )?(?:what|which) (?:city|town|country|place|state) (?:do i|i|am i) (?:live|living)(?: in)?", _HOME),
         (r"where (?:am i|i am|do i come) from|where(?: do)? i come from", _of("origin", "where you are from")),
         (r"how old (?:am i|i am)|what(?:'s| is) my age|my age", _of("age", "your age")),
-        (r"(?:what|where|who) (?:do i|i) (?:do|work)(?: as| for(?: a living| work)?| at| in)?", _of("job", "what you do")),
+        (r"(?:what|where|who) (?:do )?i (?:do|work)(?: as| for(?: a living| work)?| at| in)?", _JOB),
         (r"when (?:was i|i was) born|where (?:was i|i was) born", _of("birth", "when or where you were born")),
         (r"(?:(?:what|all|everything)(?: else)? )*(?:do |did |have )?(?:you|i) (?:know|remember|learn(?:ed)?|told|tell)"
          r"(?: you)?(?: so far)?(?: about (?:me|myself))?(?: so far)?", _everything),
         (r"(?:describe|about) me|who (?:do )?you think i am", _everything),
-        (rf"(?:what|which)(?: [\w-]+)? (?:do |am )?i(?: (?:really|also|still))? {_VERBS}(?: (?P<rest>to|for|in|at))?", _by_verb),
+        (rf"(?:what|which)(?: [\w-]+)? (?:do |am )?i(?: (?:really|also|still))? {_VERBS}(?: (?P<rest>to|for|in|at))?",
+         _by_verb),
         (r"(?:what|which)(?: [\w-]+)? (?P<verb>am) i (?P<rest>[\w ]+?)(?: to| about)?", _by_verb),
-        (rf"(?:whether |if )?(?:do i|i)(?: (?:really|also|still))? {_VERBS} (?P<value>.+)", _whether),
+        (rf"(?:do i|whether i|if i)(?: (?:really|also|still))? {_VERBS} (?P<value>.+)", _whether),
         (r"(?P<verb>am) i (?P<value>.+)", _whether),
     )
 )  # fmt: skip
@@ -158,7 +162,9 @@ def acknowledge(question: Question) -> str | None:
     first_name = "name" not in question.dialogue.facts_before
     name = next((fact.value for fact in lasting if fact.key == "name" and first_name), None)
     noted = [str(fact) for fact in lasting if not (fact.key == "name" and first_name)]
-    return " ".join([*([f"Nice to meet you, {name}."] if name else []), *([f"Noted: {in_words(noted)}."] if noted else [])])
+    return " ".join(
+        [*([f"Nice to meet you, {name}."] if name else []), *([f"Noted: {in_words(noted)}."] if noted else [])]
+    )
 
 
 def _lasting(stated: list[Fact], known: dict[str, Fact]) -> Iterator[Fact]:

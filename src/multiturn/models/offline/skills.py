@@ -21,8 +21,18 @@ Skill: TypeAlias = Callable[[Question], str | None]
 
 OF_A_MESSAGE: tuple[Skill, ...] = (summarise, echo, write, measure)
 OF_A_SENTENCE: tuple[Skill, ...] = (
-    *OF_A_MESSAGE, count, calculate, introduce, greet, quote, follow_up, recall, acknowledge, calculate_inside, recollect,
-)  # fmt: skip
+    *OF_A_MESSAGE,
+    count,
+    calculate,
+    introduce,
+    greet,
+    quote,
+    follow_up,
+    recall,
+    acknowledge,
+    calculate_inside,
+    recollect,
+)
 
 
 def reply(dialogue: Dialogue) -> str:
@@ -31,8 +41,9 @@ def reply(dialogue: Dialogue) -> str:
     described = describe_new(message)
     whole = _first(OF_A_MESSAGE, message)
     answers = (whole,) if whole is not None else _by_sentence(message)
-    found = [answer for answer in (described, *answers) if answer]
-    return " ".join(dict.fromkeys(found)) or give_up(message)
+    if described:
+        answers = (described, *(answer for answer in answers if answer not in described))
+    return " ".join(answers) or give_up(message)
 
 
 def _by_sentence(message: Question) -> tuple[str, ...]:

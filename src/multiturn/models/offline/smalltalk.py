@@ -15,21 +15,26 @@ _CAN = (
 )
 
 _GREETING = re.compile(
-    r"(?:hi|hello|hey|howdy|greetings|good (?:morning|afternoon|evening|day))(?: (?:there|again|everyone|multiturn|friend))?"
+    r"(?:hi|hello|hey|howdy|greetings|good (?:morning|afternoon|evening|day))"
+    r"(?: (?:there|again|everyone|multiturn|friend))?"
     r"(?:,? (?:how are you|how is it going|what's up))?",
     re.IGNORECASE,
 )
 _THANKS = re.compile(r"(?:many |ok(?:ay)?,? |great,? |no,? )*(?:thanks|thank you|thx|cheers)\b.*", re.IGNORECASE)
 _GOODBYE = re.compile(r"(?:good ?bye|bye|see you|good night|farewell)\b.*", re.IGNORECASE)
 _HOW_ARE_YOU = re.compile(r"how (?:are|do) you(?: doing| feeling| do)?(?: today| now)?|how is it going", re.IGNORECASE)
-_AGREEING = re.compile(r"(?:ok|okay|yes|no|sure|right|great|good|fine|nice|cool|perfect|alright|all right)", re.IGNORECASE)
+_AGREEING = re.compile(
+    r"(?:ok|okay|yes|no|sure|right|great|good|fine|nice|cool|perfect|alright|all right)", re.IGNORECASE
+)
 _WHO = re.compile(
     r".*\b(?:who are you|what are you|(?:what|which) (?:ai )?model\b|are you (?:an? |the )?(?:ai|bot|robot|human|real"
     r"|person|gpt\S*|claude|gemini|grok|chatgpt|offline\b.*|language model|llm|machine)|introduce yourself|who made you"
     r"|tell me about yourself|who am i (?:talking|speaking) (?:to|with)|what(?:'s| is) your name)\b.*",
     re.IGNORECASE,
 )
-_ABILITIES = re.compile(r".*\b(?:what can you do|what do you do|how can you help|your (?:skills|abilities))\b.*|help", re.I)
+_ABILITIES = re.compile(
+    r".*\b(?:what can you do|what do you do|how can you help|your (?:skills|abilities))\b.*|help", re.I
+)
 _INSTRUCTIONS = re.compile(
     r".*\byour (?:\w+ )?(?:instructions?|system prompt|prompt|rules|orders)\b.*|.*\bsystem (?:prompt|message)\b.*"
     r"|.*\bwhat were you (?:told|instructed)\b.*",

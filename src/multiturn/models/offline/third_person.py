@@ -7,14 +7,16 @@ import re
 
 from multiturn.models.offline.facts import Fact
 
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
-_SPEAKER = re.compile(r"^\W*(?:user|human|customer)\W*:\s*", re.IGNORECASE | re.MULTILINE)
-_OTHER_SPEAKER = re.compile(r"^\W*(?:assistant|ai|model|bot|system|tool|developer)\W*:.*$", re.IGNORECASE | re.MULTILINE)
+_BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)])[ \t]+", re.MULTILINE)
+_SPEAKER = re.compile(r"^[^\w\n]*(?:user|human|customer)[^\w\n]*:[ \t]*", re.IGNORECASE | re.MULTILINE)
+_OTHER_SPEAKER = re.compile(
+    r"^[^\w\n]*(?:assistant|ai|model|bot|system|tool|developer)[^\w\n]*:.*$", re.IGNORECASE | re.MULTILINE
+)
 _HEADING = re.compile(r"(?:summary|notes|context|facts|background)\b[^.\n:]*:\s*", re.IGNORECASE)
 _REPORTED = re.compile(
     r"\b(?:the )?user (?:has )?(?:said|says|stated|states|mentioned|mentions|told \w+|shared|noted)(?: that)? ", re.I
 )
-_POSSESSIVE = re.compile(r"\b(?:the |this )?user['’]s\b|\b(?:their|his|her)\b", re.IGNORECASE)
+_POSSESSIVE = re.compile(r"\b(?:the |this )?user(?:['’]s\b|(?= [\w ]{1,30}:))|\b(?:their|his|her)\b", re.IGNORECASE)
 _SUBJECT = re.compile(r"\b(?:(?:the |this )?user(?! \w+(?:'s)? (?:is|are)\b)|(?<=[.] )they|(?<=that )they) (\w+)", re.I)
 _AND_VERB = re.compile(r"\band (is|has|lives|likes|loves|works|prefers|owns|speaks|plays|comes|wants|hates)\b")
 

@@ -15,14 +15,15 @@ from typing import Any
 import msgspec
 
 from multiturn.errors import RequestRejected
-from multiturn.messages import Image, Message, Text, ToolCall, ToolResult
-from multiturn.models.offline.clues import Clues, kind_of
+from multiturn.messages import Text, ToolCall, ToolResult
+from multiturn.models.offline.clues import Clues
 from multiturn.models.offline.dialogue import Dialogue, Question
 from multiturn.models.offline.english import content_stems, cut, is_question, sentences
 from multiturn.models.offline.facts import facts_in
+from multiturn.models.offline.kinds import FREE, kind_of
 from multiturn.models.offline.media import describe
 from multiturn.models.offline.recall import knows
-from multiturn.models.offline.schema import Filler, Schema
+from multiturn.models.offline.schema import Filler
 from multiturn.request import NamedTool, ToolSpec
 
 _ENOUGH = 2
@@ -33,6 +34,8 @@ _GENERIC = content_stems(
     " text example today"
 )
 _CLAUSE = re.compile(r"(?<=[.!?;])\s+|\n+|,?\s+(?:and then|then|and also|and)\s+|,\s+")
+_SPECIFIC = re.compile(r"\d|[A-Z]|[\"“'‘]")
+_WISH = re.compile(r"i(?:'d like| want| need| would like)\b", re.IGNORECASE)
 _ELLIPSIS = re.compile(r"(?:and|what about|how about|or|now|same for|also)\b[\s,:]*(?P<rest>.+)", re.IGNORECASE)
 
 
@@ -61,10 +64,6 @@ def report(dialogue: Dialogue) -> str | None:
     return "\n".join(_told(result, calls.get(result.call_id)) for result in dialogue.results) or None
 
 
-def names_tool(text: str, dialogue: Dialogue) -> bool:
-    return any(_score(text, tool) >= _ENOUGH for tool in dialogue.request.tools)
-
-
 # --- which ----------------------------------------------------------------------------------------------------------
 
 
@@ -90,35 +89,35 @@ def _plans(dialogue: Dialogue) -> Iterator[tuple[str, str]]:
 
 
 def _requests(dialogue: Dialogue) -> Iterator[tuple[str, ToolSpec]]:
-    """The stretches of the message that name a tool. A clause without a tool of its own belongs to the one before."""
-    stretches: list[tuple[str, ToolSpec]] = []
+    """The stretches of the message that name a tool, each with its tool. A clause that names none belongs to the one
+    before it."""
     for sentence in sentences(dialogue.asked):
         if not _is_request(sentence, dialogue):
             continue
-        start = len(stretches)
-        at = 0
-        for clause, begin, end in _clauses(sentence):
-            tool = _best(clause, dialogue)
-            if tool and not (len(stretches) > start and stretches[-1][1] == tool):
-                stretches.append((sentence[at if len(stretches) == start else begin : end], tool))
-            elif len(stretches) > start:
-                stretches[-1] = (sentence[sentence.index(stretches[-1][0]) : end], stretches[-1][1])
-        if len(stretches) == start and (tool := _best(sentence, dialogue)):
-            stretches.append((sentence, tool))
-    yield from stretches
+        stretches: list[tuple[int, int, ToolSpec]] = []  # begin, end, tool
+        for begin, end in _clauses(sentence):
+            tool = _best(sentence[begin:end], dialogue)
+            if tool and not (stretches and tool == stretches[-1][2] and not _SPECIFIC.search(sentence, begin + 1, end)):
+                stretches.append((begin if stretches else 0, end, tool))
+            elif stretches:
+                stretches[-1] = (stretches[-1][0], end, stretches[-1][2])
+        if stretches:
+            yield from ((sentence[begin:end], tool) for begin, end, tool in stretches)
+        elif whole := _best(sentence, dialogue):
+            yield sentence, whole
 
 
-def _clauses(sentence: str) -> Iterator[tuple[str, int, int]]:
+def _clauses(sentence: str) -> Iterator[tuple[int, int]]:
     begin = 0
     for border in _CLAUSE.finditer(sentence):
-        yield sentence[begin : border.start()], begin, border.start()
+        yield begin, border.start()
         begin = border.end()
-    yield sentence[begin:], begin, len(sentence)
+    yield begin, len(sentence)
 
 
 def _is_request(sentence: str, dialogue: Dialogue) -> bool:
     """Not a statement about oneself, and not a question that the dialogue itself answers."""
-    if not is_question(sentence) and any(True for _ in facts_in(sentence)) and not re.match(r"i (?:want|need)", sentence, re.I):
+    if not is_question(sentence) and not _WISH.match(sentence) and next(facts_in(sentence), None):
         return False
     return not (re.search(r"\b(?:my|i)\b", sentence, re.I) and knows(Question(sentence, dialogue)))
 
@@ -152,10 +151,8 @@ def _again(dialogue: Dialogue, tools: dict[str, ToolSpec]) -> ToolSpec | None:
 
 def _planned(tool: ToolSpec, text: str, dialogue: Dialogue) -> Iterator[tuple[str, str]]:
     """One call, or one for each member of a list where the tool takes one: `in Paris and London`."""
-    schema: Schema = msgspec.json.decode(tool.parameters)
-    clues = Clues(text, dialogue.facts)
-    arguments = Filler(schema, clues, text_for=lambda name: None if kind_of(name) else clues.string(name, needed=True))
-    first = arguments.fill()
+    clues = Clues(text, dialogue.facts, verbs=tool.name)
+    first = Filler(msgspec.json.decode(tool.parameters), clues, text_for=lambda name: clues.guess()).fill()
     if not isinstance(first, dict):
         first = {}
     for changed in _each(first, clues):
@@ -164,7 +161,7 @@ def _planned(tool: ToolSpec, text: str, dialogue: Dialogue) -> Iterator[tuple[st
 
 def _each(arguments: dict[str, Any], clues: Clues) -> Iterator[dict[str, Any]]:
     for name, value in arguments.items():
-        if isinstance(value, str) and kind_of(name) not in ("search", "text", "expression"):
+        if isinstance(value, str) and kind_of(name) not in FREE:
             members = clues.several(value)
             if len(members) > 1:
                 yield from ({**arguments, name: member} for member in members)
@@ -211,9 +208,6 @@ def _given(arguments: str) -> str:
 
 def _call_id(dialogue: Dialogue, n: int, name: str, arguments: str) -> str:
     """The same for the same request, another for any other turn: made of how far the dialogue is and how it ends."""
-    seed = [len(dialogue.messages), n, name, arguments, *(_trace(message) for message in dialogue.messages[-6:])]
-    return f"call_{hashlib.blake2b(repr(seed).encode(), digest_size=12).hexdigest()}"
-
-
-def _trace(message: Message) -> tuple[object, ...]:
-    return (message.role, *(part for part in message.parts if not isinstance(part, Image)))
+    ending = [(message.role, message.text, message.tool_calls) for message in dialogue.messages[-6:]]
+    seed = repr((len(dialogue.messages), ending, n, name, arguments))
+    return f"call_{hashlib.blake2b(seed.encode(), digest_size=12).hexdigest()}"

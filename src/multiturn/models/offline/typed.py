@@ -20,19 +20,22 @@ _NUMBERS = content_stems("answer result total sum value product difference final
 
 
 def typed_answer(output: OutputSchema, dialogue: Dialogue) -> str:
-    """The JSON text of an instance; without a schema, an object whose `answer` is the answer in words."""
-    message = Question(dialogue.asked, dialogue)
+    """The JSON text of an instance. What a property's name calls an answer or a result is the answer in words, or the
+    number it comes to; without a schema, the whole is an object with such an `answer`."""
     in_words = report(dialogue) or reply(dialogue)
     if output.schema is None:
-        return msgspec.json.encode({"answer": in_words}).decode()
+        return _json({"answer": in_words})
+    number = result_of(Question(dialogue.asked, dialogue))
 
     def text_for(name: str) -> str | None:
-        return in_words if content_stems(name) & _WORDS else None
+        return in_words if not name or content_stems(name) & _WORDS else None
 
     def number_for(name: str) -> Fraction | None:
-        return number if content_stems(name) & _NUMBERS else None
+        return number if not name or content_stems(name) & _NUMBERS else None
 
-    number = result_of(message)
     clues = Clues("\n".join([dialogue.asked, *(result.text for result in dialogue.results)]), dialogue.facts)
-    filler = Filler(msgspec.json.decode(output.schema), clues, text_for=text_for, number_for=number_for)
-    return msgspec.json.encode(filler.fill()).decode()
+    return _json(Filler(msgspec.json.decode(output.schema), clues, text_for=text_for, number_for=number_for).fill())
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from multiturn.models.offline.dialogue import Question, text_of
 from multiturn.models.offline.english import counted, quoted, sentences, unpunctuated, with_digits, words
@@ -20,7 +20,9 @@ _SAY = re.compile(
     r"(?P<colon>\s*[:,])?\s+(?P<what>.+)",
     re.IGNORECASE | re.DOTALL,
 )
-_TIMES = re.compile(r"(?P<what>.+?)[,]? (?P<times>\d+|once|twice|thrice)(?: times)?[.!]?$", re.IGNORECASE | re.DOTALL)
+_TIMES = re.compile(
+    r"(?P<what>.+?)[,]? (?P<times>\d+(?= times)|once|twice|thrice)(?: times)?[.!]?$", re.IGNORECASE | re.DOTALL
+)
 _AGAIN = re.compile(r"(?:that|it|this)(?: again)?|your(?:self| last (?:answer|message))|again", re.IGNORECASE)
 _MINE = re.compile(r"what i (?:just )?(?:said|wrote)|my last (?:message|sentence)|me", re.IGNORECASE)
 _WRITE = re.compile(
@@ -28,13 +30,17 @@ _WRITE = re.compile(
     r"\b(?:words?|story|stories|text|essay|poem|paragraphs?|article|letter|report|tale|speech)\b.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_TOPIC = re.compile(r"\b(?:about|on|of) (?:an? |the |my )?([a-z][\w' -]{1,40}?)(?: (?:in|with|of|that|using)\b|[,.!?;]|$)", re.I)
+_TOPIC = re.compile(
+    r"\b(?:about|on|of) (?:an? |the |my )?([a-z][\w' -]{1,40}?)(?: (?:in|with|of|that|using)\b|[,.!?;]|$)", re.I
+)
 _HOW_MANY = re.compile(
     r"how many (?P<unit>words|letters|characters|vowels|sentences|lines|[\"'“‘]?\w[\"'”’]?(?:'s|s)?)"
     r" (?:are|is|has|have|does|do)?(?: there)?(?: in)?\s*(?P<what>.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_MESSAGES = re.compile(r"how many (?P<unit>messages|questions|turns|times|words)\b.*\b(?P<who>i|you|we|conversation|far)\b", re.I)
+_MESSAGES = re.compile(
+    r"how many (?P<unit>messages|questions|turns|times|words)\b.*?\b(?P<who>i|you|we|conversation|far)\b", re.I
+)
 
 
 def count(question: Question) -> str | None:
@@ -48,7 +54,11 @@ def count(question: Question) -> str | None:
     step = _number(r"(?:by|in steps of) (\d+)", how) or 1
     down = "down" in how or "back" in how or (start is not None and end is not None and start > end)
     if down:
-        start, end, step = (start if start is not None else end or 10), (end if start is not None and end is not None else 1), -step
+        start, end, step = (
+            (start if start is not None else end or 10),
+            (end if start is not None and end is not None else 1),
+            -step,
+        )
     elif end is None:
         return None
     else:
@@ -77,7 +87,10 @@ def echo(question: Question) -> str | None:
     if _MINE.fullmatch(bare):
         said = question.dialogue.said("user")
         return said[-1] if said else "This is your first message."
-    if re.match(r"(?:my|something|anything|who|what|where|whether|if|nothing)\b", bare, re.IGNORECASE) and not match["colon"]:
+    if (
+        re.match(r"(?:my|something|anything|who|what|where|whether|if|nothing)\b", bare, re.IGNORECASE)
+        and not match["colon"]
+    ):
         return None
     times = _TIMES.fullmatch(with_digits(what))
     if times and not match["colon"]:
@@ -107,7 +120,15 @@ def write(question: Question) -> str | None:
     return prose(wanted, unpunctuated(topic[1]) if topic else "a small lighthouse")
 
 
-_OPENINGS = ("At first", "After a while", "In the morning", "Later that day", "Without a sound", "Once more", "By the river")
+_OPENINGS = (
+    "At first",
+    "After a while",
+    "In the morning",
+    "Later that day",
+    "Without a sound",
+    "Once more",
+    "By the river",
+)
 _SUBJECTS = ("the keeper", "a traveller", "the old clock", "a quiet neighbour", "the north wind", "a young pilot",
              "the baker", "an owl", "the last ferry", "a painter", "the village")  # fmt: skip
 _VERBS = ("thought of", "spoke about", "returned to", "wrote down", "kept watch over", "asked about", "dreamed of",
@@ -155,7 +176,7 @@ def measure(question: Question) -> str | None:
     return f"There {_are(what.lower().count(letter), f'“{letter}”', plural=f'“{letter}”s')} in “{what}”."
 
 
-_UNITS = {
+_UNITS: dict[str, Callable[[str], int]] = {
     "words": lambda text: len(words(text)),
     "letters": lambda text: sum(map(str.isalpha, text)),
     "characters": len,
@@ -165,11 +186,15 @@ _UNITS = {
 }
 
 
+_AROUND = re.compile(
+    r"^(?:the |this |my )*(?:word|sentence|phrase|text|following|name)\b\s*:?\s*|\s+(?:have|has|contain)$",
+    re.IGNORECASE,
+)
+
+
 def _measured(text: str) -> str:
     inner = quoted(text)
-    text = re.sub(r"^(?:the |this |my )*(?:word|sentence|phrase|text|following|name)\b\s*:?\s*|\s+(?:have|has|contain)$", "",
-                  unpunctuated(text))  # fmt: skip
-    return inner[0] if inner else unpunctuated(text)
+    return inner[0] if inner else unpunctuated(_AROUND.sub("", unpunctuated(text)))
 
 
 def _are(number: int, noun: str, *, plural: str = "") -> str:

@@ -1,0 +1,69 @@
+"""Which conversation, where, and who answers: what the options of `multiturn chat` come to."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import NamedTuple
+
+import click
+
+from multiturn.cli.ids import known_id
+from multiturn.cli.places import open_for_writing
+from multiturn.conversation import Conversation
+from multiturn.models.registry import UPSTREAM, resolve
+
+OFFLINE = "offline"
+
+
+class Asked(NamedTuple):
+    """The options, as they were given."""
+
+    model: str | None = None
+    store: str | None = None
+    conversation: str | None = None
+    system: str | None = None
+    base_url: str | None = None
+
+    def way_back(self, id: str) -> str:
+        """The command that goes on with a conversation."""
+        store = ["--store", self.store] if self.store else []
+        url = ["--base-url", self.base_url] if self.base_url and "@" not in self.base_url else []
+        return shlex.join(["multiturn", "chat", "--conversation", id, *store, *url])
+
+
+class Opened(NamedTuple):
+    """A conversation to talk in. `resumed` says that there was one; `stand_in`, that the offline model answers because
+    nobody named one."""
+
+    chat: Conversation
+    asked: Asked
+    resumed: bool
+    stand_in: bool
+
+
+async def open_chat(asked: Asked) -> Opened:
+    """The conversation to talk in. Raises where no model can be meant, before anything is said."""
+    store = open_for_writing(asked.store)
+    id = await known_id(store, asked.conversation) if asked.conversation else None
+    named = asked.model or os.environ.get("MULTITURN_MODEL")
+    chat = Conversation(named, instructions=asked.system, store=store, id=id, base_url=asked.base_url)
+    model = chat.model
+    if not named and model == OFFLINE:
+        _check_no_server(asked)
+    resolve(model, base_url=asked.base_url)
+    stored = await _stored_model(chat) if id else None
+    return Opened(chat, asked, resumed=stored is not None, stand_in=not named and not stored)
+
+
+async def _stored_model(chat: Conversation) -> str | None:
+    """The model that a conversation used last; None if there is no such conversation."""
+    latest = await chat.alatest()
+    return None if latest is None else latest.model
+
+
+def _check_no_server(asked: Asked) -> None:
+    """A server without a model's name is not to be answered for by the stand-in."""
+    given = "--base-url" if asked.base_url else UPSTREAM if os.environ.get(UPSTREAM) else None
+    if given:
+        raise click.UsageError(f"{given} names a server, but no model; add --model NAME")
