@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+import instant
 import peers
-import upstream
 from report import progress, table, verdict
 
 HERE = Path(__file__).parent
@@ -64,7 +64,7 @@ def measure(contender: Contender, base_url: str, turns: int) -> None:
             progress("")
             raise SystemExit(f"{contender.name} failed:\n{done.stderr}")
         contender.stored_bytes = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
-    sent, history = upstream.largest_body(base_url), (2 * turns - 1) * LENGTH
+    sent, history = instant.largest_body(base_url), (2 * turns - 1) * LENGTH
     if sent < history:
         raise SystemExit(f"{contender.name} sent {sent:,} of {history:,} bytes of history: not the same work")
     contender.runs.append(json.loads(done.stdout))
@@ -122,7 +122,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     options = parse()
     found = contenders(quick=options.quick)
-    with upstream.serve() as base_url:
+    with instant.serve() as base_url:
         for repeat in range(1, options.repeats + 1):
             for contender in found:
                 progress(f"{contender.name}: {options.turns} turns, repeat {repeat} of {options.repeats}")

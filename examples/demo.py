@@ -16,10 +16,10 @@ from multiturn import Conversation
 WORD_S = 0.02 if sys.stdout.isatty() else 0.0  # as fast as a person reads, where a person is reading
 
 
-def say(chat: Conversation, who: str, words: str) -> None:
-    """One turn, printed as it streams."""
+def say(chat: Conversation, who: str, words: str, *, replace: str | None = None) -> None:
+    """One turn, printed as it streams; in the place of the turn `replace`, if given."""
     print(f"\n{who} › {words}\n  bot › ", end="", flush=True)
-    for event in chat.stream(words):
+    for event in chat.stream(words, replace=replace):
         print(event.text, end="", flush=True)
         time.sleep(WORD_S if event.text else 0)
     print()
@@ -48,13 +48,13 @@ def main() -> None:
 
         heading("An edit: what if the question had been another one?")
         product = chat.turns[1]
-        print(f'\n(in the place of "{product.input[0].text}")')
-        chat.edit(product.id, "What is 12 * 12?")
+        print(f'\n(in the place of "{product.input[0].text}")', end="")
+        say(chat, "Alice", "What is 12 * 12?", replace=product.id)
         say(chat, "Alice", "Halve that.")
 
         heading("Another process opens the file and goes on")
-        command = ["chat", "--store", store, "--conversation", "alice-1", "What's my name, and what did you just halve?"]
-        print(f"\n$ multiturn chat --conversation alice-1 {command[-1]!r}", flush=True)
+        command = ["chat", "--store", store, "--conversation", "alice-1", "What's my name? And double that."]
+        print(f'\n$ multiturn chat --conversation alice-1 "{command[-1]}"', flush=True)
         subprocess.run([sys.executable, "-m", "multiturn", *command], check=True)
 
         usage = chat.usage

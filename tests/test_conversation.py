@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -419,7 +420,7 @@ async def test_a_conversation_may_refuse_to_queue(url: str) -> None:
 
 def test_threads_may_share_a_conversation(url: str) -> None:
     chat = Conversation(ScriptedModel(), store=url)
-    threads = [threading.Thread(target=lambda n=n: chat.send(f"{n}")) for n in range(8)]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda n=n: chat.send(f"{n}")) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -434,8 +435,12 @@ def test_a_turn_is_encoded_once(url: str) -> None:
     encoded: list[int] = []
 
     class Encoding(ScriptedModel):
+        def encode(self, messages: Sequence[Message]) -> bytes:
+            encoded.append(len(messages))
+            return b"x"
+
         async def answer(self, request: Request):  # type: ignore[no-untyped-def]
-            request.path.encoded("key", lambda messages: encoded.append(len(messages)) or b"x")
+            request.path.encoded("key", self.encode)
             async for item in super().answer(request):
                 yield item
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 import pytest
 from hypothesis import given
-from strategies import any_message
 
 from multiturn import messages
 from multiturn.messages import (
@@ -23,6 +22,7 @@ from multiturn.messages import (
     tool_result,
     user,
 )
+from strategies import any_message
 
 
 @given(any_message())
@@ -80,7 +80,7 @@ def test_a_copy_shares_nothing_that_can_change() -> None:
     assert twin.metadata is not message.metadata
 
 
-@pytest.mark.parametrize("part", messages.Part.__args__)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("part", messages.Part.__args__)
 def test_every_part_can_be_told_by_its_tag(part: type[msgspec.Struct]) -> None:
     assert part.__struct_config__.tag
     assert part.__struct_config__.frozen

@@ -34,7 +34,7 @@ def test_names_for_the_type_checker_and_at_run_time_are_the_same() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="Conversatoin"):
-        _ = multiturn.Conversatoin  # type: ignore[attr-defined]
+        _ = multiturn.Conversatoin
 
 
 def test_importing_imports_nothing_heavy() -> None:

@@ -74,7 +74,7 @@ async def test_sync_calls_work_inside_a_running_loop() -> None:
 
 def test_sync_calls_work_from_many_threads() -> None:
     results: list[int] = []
-    threads = [threading.Thread(target=lambda n=n: results.append(sync.run(double(n)))) for n in range(20)]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda n=n: results.append(sync.run(double(n)))) for n in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -39,4 +39,4 @@ def _message(item: Piece | Message | Mapping[str, Any]) -> Message:
             return message
         case _ if isinstance(item, str | Part):
             return user(item)
-    raise InvalidInput(f"cannot say {reprlib.repr(item)}; give a text, a part, a Message or a dict with a role and content")
+    raise InvalidInput(f"cannot say {reprlib.repr(item)}; give a text, a part, a Message or a dict with a role")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -108,4 +109,7 @@ class Terminal:
         return int(self.child.exitstatus if self.child.signalstatus is None else -self.child.signalstatus)
 
     def close(self) -> None:
+        if self.child.isalive():
+            self.child.kill(signal.SIGKILL)
+        self.child.ptyproc.delayafterclose = 0
         self.child.close(force=True)

@@ -152,7 +152,17 @@ def test_help_and_commands_that_there_are_not(open_terminal: Open) -> None:
     terminal = open_terminal("chat", rows=50)
     terminal.wait_for_prompt()
     shown = terminal.say("/help")
-    for command in ("help", "history", "retry", "edit [N] [TEXT]", "fork [NAME]", "model [NAME]", "usage", "new", "quit"):
+    for command in (
+        "help",
+        "history",
+        "retry",
+        "edit [N] [TEXT]",
+        "fork [NAME]",
+        "model [NAME]",
+        "usage",
+        "new",
+        "quit",
+    ):
         assert f"/{command}" in shown
     assert "There is no command /histroy; did you mean /history?" in terminal.say("/histroy")
     assert "did you mean /help or /history?" in terminal.say("/h")
@@ -236,7 +246,7 @@ def test_a_failed_turn_keeps_the_words_and_the_program_goes_on(open_terminal: Op
         assert "Your words are kept; /retry tries again." in failed
         assert re.search(r"1 › Are you there\?\n\nfailed: .*the script says 400", terminal.say("/history"))
         assert "/retry\n\nThere you are.\n\n›" in terminal.say("/retry")
-        assert "Are you there?" == upstream.requests[1].last_text
+        assert upstream.requests[1].last_text == "Are you there?"
         assert "1 › Are you there?\n\nThere you are.\n\n›" in terminal.say("/history")
 
 

@@ -89,8 +89,12 @@ def test_a_picture_that_is_cut_off_is_no_error(make) -> None:  # type: ignore[no
         assert picture(whole[:length]) in (None, picture(whole))
 
 
-@given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF0000WEBP",
-                                                 b"RIFF0000WAVE", b"RIFF0000WEBPVP8X"]))  # fmt: skip
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(
+        [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF0000WEBP", b"RIFF0000WAVE", b"RIFF0000WEBPVP8X"]
+    ),
+)
 def test_no_bytes_break_the_readers(data: bytes, head: bytes) -> None:
     picture(head + data)
     wav(head + data)
@@ -121,17 +125,22 @@ def test_a_wrong_media_type_is_noticed() -> None:
         (Image(source=Uploaded(file_id="file-1", provider="openai")), "openai holds as file-1"),
         (Image(source=Inline(data=b"?", media_type="image/tiff")), "(image/tiff) of 1 byte, whose dimensions I cannot"),
         (Audio(source=Inline(data=wave(1.5), media_type="audio/wav")), "1.5 seconds, 8000 Hz, mono"),
-        (Audio(source=Inline(data=wave(0.25, rate=44100, channels=2), media_type="audio/wav")), "0.25 seconds, 44100 Hz"),
+        (
+            Audio(source=Inline(data=wave(0.25, rate=44100, channels=2), media_type="audio/wav")),
+            "0.25 seconds, 44100 Hz",
+        ),
         (Audio(source=Inline(data=wave(2, size=0xFFFFFFFF), media_type="audio/wav")), "2 seconds"),
         (Audio(source=Inline(data=b"ID3", media_type="audio/mpeg")), "a recording (audio/mpeg), 3 bytes"),
         (Audio(transcript="Good evening"), "saying “Good evening”"),
         (Video(source=Inline(data=b"1234", media_type="video/mp4")), "a video (video/mp4), 4 bytes"),
-        (File(source=Inline(data=b"a,b\n1,2\n", media_type="text/csv"), name="t.csv"),
-         "a file named t.csv (text/csv), 8 bytes, 2 lines, the first being “a,b”"),
+        (
+            File(source=Inline(data=b"a,b\n1,2\n", media_type="text/csv"), name="t.csv"),
+            "a file named t.csv (text/csv), 8 bytes, 2 lines, the first being “a,b”",
+        ),
         (File(source=Inline(data=b"%PDF-1.7\n\xff\0", media_type="application/pdf")), "(application/pdf), 11 bytes."),
         (File(source=Inline(data=png(9, 8), media_type="image/png")), "a PNG image of 9x8 pixels"),
     ],
-)  # fmt: skip
+)
 def test_every_medium_is_described(part: Part, expected: str) -> None:
     assert expected.lower() in answer(user("What is this?", part)).lower()
 

@@ -93,8 +93,25 @@ class Everything(msgspec.Struct):
     anything: Any
 
 
-@pytest.mark.parametrize("kind", [Person, Household, Tree, Everything, list[Everything], dict[str, Tree], Cat | Dog, int,
-                                  str, bool, None, int | None, list[Colour], tuple[Person, Cat]])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Person,
+        Household,
+        Tree,
+        Everything,
+        list[Everything],
+        dict[str, Tree],
+        Cat | Dog,
+        int,
+        str,
+        bool,
+        None,
+        int | None,
+        list[Colour],
+        tuple[Person, Cat],
+    ],
+)
 @pytest.mark.parametrize(
     "said", ["", "Hello!", "I am Bo, 7, and I have 99999999999999999999 cats - and 1 dog.", "9" * 400]
 )
@@ -200,14 +217,23 @@ def fill(schema: Any, text: str = "") -> Any:
         ({"properties": {"a": {"type": "integer"}}}, {"a": 0}),  # nothing required at the root: all of it
         ({"type": "object", "properties": {"a": {}, "b": {}}, "required": ["b"]}, {"b": "not stated"}),
         ({"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": {"const": 1}}}, 1),
-        ({"allOf": [{"properties": {"a": {"const": 1}}, "required": ["a"]},
-                    {"properties": {"b": {"const": 2}}, "required": ["b"]}]}, {"a": 1, "b": 2}),
+        (
+            {
+                "allOf": [
+                    {"properties": {"a": {"const": 1}}, "required": ["a"]},
+                    {"properties": {"b": {"const": 2}}, "required": ["b"]},
+                ]
+            },
+            {"a": 1, "b": 2},
+        ),
         ({"$ref": "#/definitions/x~1y", "definitions": {"x/y": {"type": "boolean"}}}, False),
         ({"$ref": "#/$defs/missing"}, "not stated"),
         ({"type": "array", "items": {"type": "integer"}, "minItems": 3, "uniqueItems": True}, [0, 1, 2]),
         ({"type": "array", "items": {"type": "integer", "minimum": 4}, "minItems": 2, "uniqueItems": True}, [4, 5]),
-        ({"type": "array", "items": {"type": "string"}, "minItems": 2, "uniqueItems": True},
-         ["not stated", "not stated 2"]),
+        (
+            {"type": "array", "items": {"type": "string"}, "minItems": 2, "uniqueItems": True},
+            ["not stated", "not stated 2"],
+        ),
         ({"type": "array", "prefixItems": [{"const": 1}, {"const": 2}], "items": False}, [1, 2]),
         ({"type": "array"}, []),
         ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, 0.5),
@@ -218,7 +244,7 @@ def fill(schema: Any, text: str = "") -> Any:
         ({"type": "string", "format": "ipv4"}, "192.0.2.1"),
         ({"type": "string", "format": "unheard-of"}, "not stated"),
     ],
-)  # fmt: skip
+)
 def test_without_any_clue(schema: Any, expected: Any) -> None:
     assert fill(schema) == expected
 
@@ -236,10 +262,24 @@ def test_absurd_sizes_are_not_obeyed() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"^\d{5}(-\d{4})?$", r"^[A-Z]{2,3}-[0-9]+$", r"(foo|bar)baz", r"^(?:ab)+c*$", r"^[^a-z]$", r"^\w+@\w+\.(com|org)$",
-     r"^#[0-9a-fA-F]{6}$", r"\+?\d[\d ]{6,}", r"^$", r"^.{4}$", r"^[\]x]+$", r"^\(\d\)$", r"^(?P<year>\d{4})-\d\d$",
-     r"^a|b$", r"x??y"],
-)  # fmt: skip
+    [
+        r"^\d{5}(-\d{4})?$",
+        r"^[A-Z]{2,3}-[0-9]+$",
+        r"(foo|bar)baz",
+        r"^(?:ab)+c*$",
+        r"^[^a-z]$",
+        r"^\w+@\w+\.(com|org)$",
+        r"^#[0-9a-fA-F]{6}$",
+        r"\+?\d[\d ]{6,}",
+        r"^$",
+        r"^.{4}$",
+        r"^[\]x]+$",
+        r"^\(\d\)$",
+        r"^(?P<year>\d{4})-\d\d$",
+        r"^a|b$",
+        r"x??y",
+    ],
+)
 def test_patterns_get_a_string_that_they_match(pattern: str) -> None:
     made = example_of(pattern)
     assert made is not None

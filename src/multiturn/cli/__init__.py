@@ -24,22 +24,27 @@ from multiturn.cli.show import show
 from multiturn.errors import MultiturnError
 
 
-class _InOrder(click.Group):
-    """Lists its commands as they were added: what one needs first, first."""
-
+class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they were added: what one needs first, first."""
         return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click itself would make it a plain 1
+            return _hung_up()
 
 
 @click.group(
     name="multiturn",
-    cls=_InOrder,
+    cls=_Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Start here:
   multiturn chat                              talk, with no key and no network
-  multiturn chat --model openai:gpt-5-mini    the same with a real model (OPENAI_API_KEY)
+  multiturn chat --model openai:gpt-5-mini    with a real model (OPENAI_API_KEY)
   echo "What is 15 * 23?" | multiturn chat    one question, one answer
   multiturn list                              what there is to come back to
 

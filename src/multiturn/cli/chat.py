@@ -12,20 +12,20 @@ from multiturn.cli.places import store_option
 @click.command(
     epilog="""\b
 Examples:
-  multiturn chat                                    talk
-  multiturn chat --conversation trip                talk under a name; again, to go on
-  multiturn chat --model openai:gpt-5-mini          a provider's model (OPENAI_API_KEY)
+  multiturn chat                              talk
+  multiturn chat --conversation trip          talk under a name, or go on there
+  multiturn chat --model openai:gpt-5-mini    with a real model (OPENAI_API_KEY)
   multiturn chat --model qwen3 --base-url http://localhost:8000/v1
-  multiturn chat "What is 15 * 23?"                 one question, one answer
-  git diff | multiturn chat                         the same, from a pipe
-  git diff | multiturn chat "Review this:" -        words, then the pipe
-  multiturn chat --json "Hi" | jq -r .text          the answer as one JSON object
+  multiturn chat "What is 15 * 23?"           one question, one answer
+  git diff | multiturn chat                   the same, from a pipe
+  git diff | multiturn chat "Review:" -       words, then the pipe
+  multiturn chat --json "Hi" | jq -r .text    the answer as one JSON object
 
 \b
---json prints one object: conversation, turn, status, text, model, usage, and
-where there is one: reasoning, reason, error. Its status is completed (exit 0),
-incomplete (stopped by a signal, exit 130 or 143; or cut at a limit, exit 0) or
-failed (exit 1). A stopped answer is kept, and the next turn sees it."""
+--json prints one object: conversation, turn, status, text, model, usage, and,
+where there is one, reasoning, reason and error. The status is completed (exit
+0), failed (exit 1) or incomplete (exit 130 or 143 after a signal, 0 where the
+answer was cut at a limit). A stopped answer is kept; the next turn sees it."""
 )
 @click.argument("prompt", nargs=-1)
 @click.option(

@@ -12,10 +12,11 @@ from multiturn.cli.places import open_for_reading, store_option
 @click.command(
     epilog="""\b
 Examples:
-  multiturn fork trip                      from where it stands now
-  multiturn fork trip --at 2               from just after message 2, as 'multiturn show trip' counts
-  multiturn fork trip --at 3kf0a1b2        from any turn of 'multiturn show trip --tree'
-  multiturn chat --conversation "$(multiturn fork trip)" "And by train?" """
+  multiturn fork trip                   share all of it
+  multiturn fork trip --at 2            up to message 2, as 'show trip' counts
+  multiturn fork trip --at 3kf0a1b2     up to any turn of 'show trip --tree'
+  multiturn chat --conversation "$(multiturn fork trip)" "And by train?"
+""",
 )
 @click.argument("id")
 @click.option("--at", metavar="TURN", help="The last turn to share: its number, its id, or the end of its id.")

@@ -82,13 +82,12 @@ class Dialogue:
         for text in (self.request.instructions or "", *spoken):
             yield from facts_in(as_user(text))
 
-    @property
-    def statements(self) -> Iterator[str]:
+    @cached_property
+    def statements(self) -> list[str]:
         """The sentences of the user and of the instructions before the message to answer, latest first."""
-        for message in reversed(self.history):
-            if message.role in ("user", "system", "developer"):
-                yield from reversed(sentences(text_of(message)))
-        yield from reversed(sentences(self.request.instructions or ""))
+        spoken = [text_of(message) for message in self.history if message.role in ("user", "system", "developer")]
+        said = [sentence for text in (self.request.instructions or "", *spoken) for sentence in sentences(text)]
+        return said[::-1]
 
     @cached_property
     def new_media(self) -> list[Medium]:

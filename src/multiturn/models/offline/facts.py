@@ -47,7 +47,7 @@ _CORRECTING = re.compile(r"\b(?:actually|no|nope|sorry|wait|correction|not|rathe
 _JOINT = re.compile(
     r"(?:[,;]|\s[–—-])?\s+(?:and|but|also|while|so)\s+"
     r"(?=(?:my|our|i|i'm|call|we|please|remember|note)\b|the (?:[\w']+ ){1,5}(?:is|are|was|were)\b)"
-    r"|[,;]\s+(?:and\s+)?(?=(?:my|our|i|i'm|call me|it's|it is)\b)",
+    r"|[,;:]\s+(?:and\s+)?(?=(?:my|our|i|i'm|call me|it's|it is)\b)",
     re.IGNORECASE,
 )
 _PROPER = r"(?-i:[A-Z][\w'’.-]*(?: (?:(?:de|van|von|the|of) )?[A-Z][\w'’.-]*){0,3})"

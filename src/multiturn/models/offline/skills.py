@@ -35,6 +35,9 @@ OF_A_SENTENCE: tuple[Skill, ...] = (
 )
 
 
+_MOST_SENTENCES = 30  # of one message that get an answer each, the last ones: a pasted book is not a list of questions
+
+
 def reply(dialogue: Dialogue) -> str:
     """The answer: of a skill that takes the whole message, else of the skills that take its sentences, joined."""
     message = Question(dialogue.asked, dialogue)
@@ -48,7 +51,7 @@ def reply(dialogue: Dialogue) -> str:
 
 def _by_sentence(message: Question) -> tuple[str, ...]:
     answers: tuple[str, ...] = ()
-    for sentence in sentences(message.text):
+    for sentence in sentences(message.text)[-_MOST_SENTENCES:]:
         answer = _first(OF_A_SENTENCE, Question(sentence, message.dialogue, answers))
         answers += (answer,) if answer else ()
     return answers
