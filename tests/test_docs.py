@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from multiturn import errors
+from multiturn.formats.chat_completions import CANNOT_CARRY
 from multiturn.models.providers import PROVIDERS
 from upstream import Upstream
 
@@ -113,3 +114,9 @@ def test_the_page_of_models_lists_every_provider() -> None:
     rows = re.findall(r"^\| `(\w+):` \| (\S+) \| (.*?) \|", page, re.MULTILINE)
     assert [(name, url) for name, url, _ in rows] == [(row.name, row.base_url) for row in PROVIDERS.values()]
     assert all(key in shown for row, (_, _, shown) in zip(PROVIDERS.values(), rows, strict=True) for key in row.keys)
+
+
+def test_the_page_of_the_format_says_what_it_cannot_carry() -> None:
+    page = (ROOT / "docs" / "reference" / "chat-completions.md").read_text()
+    for what, becomes in CANNOT_CARRY.items():
+        assert f"| {what} | {becomes} |" in page

@@ -360,7 +360,7 @@ def _event(delta: Delta) -> Content:
             return ReasoningContent(delta.text)
         case PartDelta():
             return PartContent(delta.part)
-    return ToolCallContent(delta.index, delta.call_id, delta.name, delta.arguments)
+    return ToolCallContent(delta.index, delta.call_id, delta.name, delta.arguments, delta.kind)
 
 
 def _line(message: Message, width: int) -> str:

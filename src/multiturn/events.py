@@ -7,7 +7,7 @@ fails, an exception. Every event has `.text`: the words to show for it, empty wh
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -53,6 +53,7 @@ class ToolCallContent(_Event, frozen=True):
     call_id: str
     name: str
     arguments: str
+    kind: Literal["function", "custom"] = "function"
 
 
 class PartContent(_Event, frozen=True):

@@ -30,8 +30,8 @@ class Run(Protocol):
 
 
 class Open(Protocol):
-    def __call__(self, *arguments: str, columns: int = 80, rows: int = 24, **more: str) -> Terminal:
-        """`multiturn …` in a terminal."""
+    def __call__(self, *arguments: str, columns: int = 80, rows: int = 24, piped: str = "", **more: str) -> Terminal:
+        """`multiturn …` in a terminal, with `more` in its environment; with `piped`, at the end of that pipe."""
 
 
 @pytest.fixture
@@ -90,8 +90,8 @@ def run_process(env: dict[str, str], tmp_path: Path) -> Run:
 def open_terminal(env: dict[str, str]) -> Iterator[Open]:
     opened: list[Terminal] = []
 
-    def open_terminal(*arguments: str, columns: int = 80, rows: int = 24, **more: str) -> Terminal:
-        opened.append(Terminal(*arguments, env={**env, **more}, columns=columns, rows=rows))
+    def open_terminal(*arguments: str, columns: int = 80, rows: int = 24, piped: str = "", **more: str) -> Terminal:
+        opened.append(Terminal(*arguments, env={**env, **more}, columns=columns, rows=rows, piped=piped))
         return opened[-1]
 
     yield open_terminal

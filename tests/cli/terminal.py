@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
@@ -15,16 +16,22 @@ PATIENCE_S = 20.0
 
 
 class Terminal:
-    """`multiturn …` running in a terminal of this size. Send keys, and wait for what must appear."""
+    """`multiturn …` running in a terminal of this size; with `piped`, at the end of that pipe. Send keys, and wait for
+    what must appear."""
 
-    def __init__(self, *arguments: str, env: Mapping[str, str], columns: int = 80, rows: int = 24) -> None:
+    def __init__(
+        self, *arguments: str, env: Mapping[str, str], columns: int = 80, rows: int = 24, piped: str = ""
+    ) -> None:
         self.screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=0.5)
         self.screen.write_process_input = self._answer  # type: ignore[method-assign]
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
+        command = [sys.executable, "-m", "multiturn", *arguments]
+        if piped:
+            command = ["sh", "-c", f"{piped} | {shlex.join(command)}"]
         self.child: Any = pexpect.spawn(
-            sys.executable,
-            ["-m", "multiturn", *arguments],
+            command[0],
+            command[1:],
             env={"TERM": "xterm-256color", **env},
             dimensions=(rows, columns),
         )

@@ -50,6 +50,12 @@ def test_on_a_terminal_the_answer_is_drawn_and_the_way_back_shown(open_terminal:
     assert terminal.text == "hello\n\nTo go on: multiturn chat --conversation c"
 
 
+def test_words_from_a_pipe_are_answered_on_the_terminal(open_terminal: Open) -> None:
+    terminal = open_terminal("chat", "--model", "offline", piped="echo 'say **hello**'")
+    assert terminal.end() == 0
+    assert terminal.text == "hello"
+
+
 def test_system_and_model_come_from_options_variables_and_the_conversation(run: Run, tmp_path: Path) -> None:
     with Upstream() as upstream:
         upstream.script(*(reply("ok") for _ in range(3)))
@@ -188,6 +194,13 @@ def test_a_data_folder_that_cannot_be_made_is_said(run: Run, tmp_path: Path) -> 
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: cannot make {tmp_path}/file/multiturn: ")
     assert "--store or MULTITURN_STORE" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_streams_that_are_closed_do_not_break_it(closed: str, env: dict[str, str]) -> None:
+    command = f"{sys.executable} -m multiturn chat --model offline 'say hello' {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=env, check=True)
+    assert (done.stdout, done.stderr) == ("" if closed == ">&-" else "hello\n", "")
 
 
 def test_bytes_that_are_no_text_do_not_break_it(env: dict[str, str]) -> None:

@@ -120,6 +120,7 @@ def test_new_begins_another_conversation(open_terminal: Open) -> None:
     assert "A new conversation. The one before is kept." in terminal.say("/new")
     assert "Your name is Alice" not in terminal.say("What's my name?")
     terminal.say("/new")
+    terminal.say("/new")
     terminal.type("/quit\r")
     assert terminal.end() == 0
     assert re.search(r"--conversation conv_\w+$", terminal.text), "the last one in which something was said"

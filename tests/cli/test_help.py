@@ -16,6 +16,7 @@ def test_help_names_every_command_and_how_to_start(run: Run) -> None:
     assert done.returncode == 0
     for words in ("chat", "list", "show", "fork", "delete", "multiturn chat --model openai:gpt-5-mini"):
         assert words in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert run().stdout == done.stdout
     assert run("-h").stdout == done.stdout
 

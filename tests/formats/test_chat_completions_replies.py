@@ -332,6 +332,15 @@ def test_an_error_in_place_of_an_answer_is_that_error(body: bytes, error: type[M
     with pytest.raises(error) as caught:
         decode_reply(body, OPENAI)
     assert said in str(caught.value)
+    assert caught.value.provider == "openai"
+
+
+def test_the_status_of_such_an_error_is_only_told_where_it_is_known() -> None:
+    with pytest.raises(ProviderFailed) as unknown:
+        decode_reply(b'{"error":"boom"}', OPENAI)
+    with pytest.raises(ProviderFailed) as known:
+        decode_reply(b'{"error":{"code":"503","message":"boom"}}', OPENAI)
+    assert (unknown.value.status, known.value.status) == (None, 503)
 
 
 # --- as a server ----------------------------------------------------------------------------------------------------

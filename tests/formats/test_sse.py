@@ -150,11 +150,11 @@ def test_a_long_line_byte_by_byte_costs_no_more_than_its_length() -> None:
     def seconds(size: int) -> float:
         reader = SSEReader()
         reader.decode(b"data: ")
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in range(size):
             reader.decode(b"x")
         assert len(reader.decode(b"\n\n")[0].data) == size
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     once = min(seconds(20_000) for _ in range(3))
     assert min(seconds(160_000) for _ in range(3)) < 8 * once * 4  # a scan of the whole line each time: 64 * once

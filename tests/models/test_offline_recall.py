@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from multiturn.messages import Message, Text, assistant, developer, system, user
-from multiturn.models.offline.facts import facts_in, gather
+from multiturn.models.offline.facts import gather
 from multiturn.models.offline.model import answer_to
+from multiturn.models.offline.statements import facts_in
 from multiturn.path import Path
 from multiturn.request import Request
 

@@ -16,7 +16,7 @@ import click
 
 import multiturn
 from multiturn.cli.chat import chat
-from multiturn.cli.console import tolerate_encoding
+from multiturn.cli.console import prepare_streams
 from multiturn.cli.delete import delete
 from multiturn.cli.fork import fork
 from multiturn.cli.listing import list_
@@ -44,7 +44,7 @@ class _Commands(click.Group):
     epilog="""\b
 Start here:
   multiturn chat                              talk, with no key and no network
-  multiturn chat --model openai:gpt-5-mini    with a real model (OPENAI_API_KEY)
+  multiturn chat --model openai:gpt-5-mini    a real model (OPENAI_API_KEY)
   echo "What is 15 * 23?" | multiturn chat    one question, one answer
   multiturn list                              what there is to come back to
 
@@ -64,7 +64,7 @@ for command in (chat, list_, show, fork, delete):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, the process's own if none is given, and say how it went: the exit status."""
-    tolerate_encoding()
+    prepare_streams()
     try:
         status = cli.main(_readable(arguments), prog_name="multiturn", standalone_mode=False)
         sys.stdout.flush()

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from multiturn.cli.console import is_terminal
 from multiturn.cli.places import store_option
 
 
@@ -14,7 +15,7 @@ from multiturn.cli.places import store_option
 Examples:
   multiturn chat                              talk
   multiturn chat --conversation trip          talk under a name, or go on there
-  multiturn chat --model openai:gpt-5-mini    with a real model (OPENAI_API_KEY)
+  multiturn chat --model openai:gpt-5-mini    a real model (OPENAI_API_KEY)
   multiturn chat --model qwen3 --base-url http://localhost:8000/v1
   multiturn chat "What is 15 * 23?"           one question, one answer
   git diff | multiturn chat                   the same, from a pipe
@@ -57,7 +58,7 @@ def chat(
     from multiturn.cli.opening import Asked
 
     asked = Asked(model, store, conversation, system, base_url)
-    if not prompt and not as_json and sys.stdin.isatty() and sys.stdout.isatty():
+    if not prompt and not as_json and is_terminal(sys.stdin, sys.stdout):
         from multiturn.cli.repl import talk
 
         return asyncio.run(talk(asked))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import re
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -53,6 +54,11 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
     return Console(stderr=stderr, width=width, theme=Theme(_LOOK), markup=False, highlight=False, emoji=False)
 
 
+def is_terminal(*streams: TextIO) -> bool:
+    """Whether a person is at the other end of all of these."""
+    return all(stream.isatty() for stream in streams)
+
+
 def printable(text: str) -> str:
     """The text without control characters, with which a model or a file could take over the terminal."""
     return _CONTROL.sub("�", text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -71,11 +77,15 @@ def one_line(text: str, width: int = 60) -> str:
     return words if len(words) <= width else words[: width - 1].rstrip() + "…"
 
 
-def tolerate_encoding() -> None:
-    """Where stdout or stderr is not UTF-8, what it cannot carry becomes something like it, and never an error."""
+def prepare_streams() -> None:
+    """Make stdin, stdout and stderr safe to use: one that was closed before we began leads nowhere, and where one is
+    not UTF-8, what it cannot carry becomes something like it, and never an error."""
     codecs.register_error("multiturn.plain", _plain)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="multiturn.plain")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from multiturn.cli.console import is_terminal
 from multiturn.cli.places import open_for_reading, store_option
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def delete(ids: tuple[str, ...], yes: bool, store: str | None) -> None:
     """
     from multiturn import sync
 
-    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not yes and not is_terminal(sys.stdin, sys.stderr):
         raise click.UsageError("nobody to ask here; say --yes to delete", click.get_current_context())
     opened = open_for_reading(store)
     found = sync.run(_find(opened, ids))

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from multiturn.cli.console import is_terminal
 from multiturn.cli.places import open_for_reading, store_option
 
 
@@ -32,7 +33,7 @@ def fork(id: str, at: str | None, new: str | None, store: str | None) -> None:
 
     made, shares = sync.run(_fork(id, at, new, store))
     click.echo(made)
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         from multiturn.cli.console import console
         from multiturn.cli.opening import Asked
         from multiturn.cli.transcript import counted

@@ -137,14 +137,13 @@ class LiveView:
 @contextmanager
 def _without_echo() -> Iterator[None]:
     """Keys typed meanwhile do not appear in the middle of the answer; they wait for the prompt."""
-    try:
-        import termios
-
-        fd = sys.stdin.fileno()
-        before = termios.tcgetattr(fd)
-    except (ImportError, OSError, ValueError):  # Windows, or stdin is no terminal
+    if sys.platform == "win32" or not sys.stdin.isatty():
         yield
         return
+    import termios
+
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
     quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
     termios.tcsetattr(fd, termios.TCSANOW, quiet)
     try:

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 
 from multiturn.cli.asking import Outcome, ask
-from multiturn.cli.console import console, printable
+from multiturn.cli.console import console, is_terminal, printable
 from multiturn.cli.opening import Asked, Opened, open_chat
 from multiturn.cli.signals import Signals
 from multiturn.cli.views import PlainView, SilentView, View
@@ -75,6 +75,6 @@ def _tell(opened: Opened, outcome: Outcome, err: Console) -> int:
         return 128 + outcome.signal
     if outcome.turn and outcome.turn.reason:
         err.print(f"The answer is cut short ({printable(outcome.turn.reason)}).", style="warning")
-    if sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty():
+    if is_terminal(sys.stdin, sys.stdout, sys.stderr):
         err.print(f"\nTo go on: {opened.asked.way_back(opened.chat.id)}", style="note", soft_wrap=True)
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +20,7 @@ from multiturn.cli.signals import ENDING, Signals, Stopped
 from multiturn.cli.transcript import counted, print_turns
 from multiturn.cli.views import PlainView
 from multiturn.conversation import Conversation
-from multiturn.errors import ModelError, MultiturnError
+from multiturn.errors import ModelError, MultiturnError, StoreError
 from multiturn.messages import Message
 
 
@@ -47,9 +49,9 @@ class Session:
         self.chat: Conversation = opened.chat
         self.console = console
         self._signals = signals
-        self._left: Conversation | None = None  # the conversation before this one
+        self._left: list[Conversation] = []  # those before this one, the last first
         self._draft = ""  # what the next prompt begins with
-        self._replacing: tuple[str, str] | None = None  # a turn's id and the label of the prompt
+        self._replacing: tuple[str | None, str] = (None, "")  # the turn that it is about, and the prompt's label
         does = {name: command.does for name, command in commands.COMMANDS.items()}
         self._prompt = Prompt(make_data_folder() / "history", does, on_empty_interrupt=self._hint)
 
@@ -58,22 +60,15 @@ class Session:
     async def step(self) -> None:
         """Read once, and do what was asked, an empty line before and after it. Raises `EOFError`, `Leave` or
         `Stopped` at the end."""
-        replacing, self._replacing = self._replacing, None
-        draft, self._draft = self._draft, ""
-        label = replacing[1] if replacing else ""
-        words = None
-        try:
-            words = await self._signals.run(self._prompt.read(label=label, default=draft))
-        finally:
-            if words != "":
-                self.console.print()
+        words, replace = await self._read()
         if not words:
             return
+        self.console.print()
         try:
             if commands.is_command(words):
                 await commands.run(self, words)
             else:
-                await self.say(words, replace=replacing[0] if replacing else None)
+                await self.say(words, replace=replace)
         except MultiturnError as error:
             self.complain(error)
         except Stopped:
@@ -81,9 +76,19 @@ class Session:
             raise
         self.console.print()
 
+    async def _read(self) -> tuple[str, str | None]:
+        """What was typed, and the turn whose place it takes."""
+        (replace, label), self._replacing = self._replacing, (None, "")
+        draft, self._draft = self._draft, ""
+        try:
+            return await self._signals.run(self._prompt.read(label=label, default=draft)), replace
+        except (EOFError, Stopped):
+            self.console.print()
+            raise
+
     def begin_anew(self) -> None:
         """Be in a new conversation with the same model, instructions and store."""
-        self._left = self.chat
+        self._left.insert(0, self.chat)
         self.chat = Conversation(
             self.chat.model,
             instructions=self.chat.instructions,
@@ -101,8 +106,8 @@ class Session:
         self._tell(outcome)
         if outcome.turn is None and isinstance(words, str):
             self._draft = words
-        if outcome.signal in ENDING:
-            raise Stopped(outcome.signal or 0)
+        if outcome.signal is not None and outcome.signal in ENDING:
+            raise Stopped(outcome.signal)
 
     def _view(self) -> LiveView | PlainView:
         if self.console.is_dumb_terminal:
@@ -158,16 +163,17 @@ class Session:
         self.print(rows)
         self.note("\n/help says what you can do here, Ctrl-D leaves.\n")
         if turns:
-            print_turns(self.console, turns[-1:], first=len(turns), before=turns[-2] if len(turns) > 1 else turns[-1])
+            print_turns(self.console, turns[-1:], first=len(turns), before=turns[-1])
             self.console.print()
 
     async def farewell(self) -> None:
         """How to come back to this conversation; to the one before it while nothing has been said in this one."""
-        for chat in filter(None, (self.chat, self._left)):
-            if await chat.alatest() is not None:
-                self.note("To come back:")
-                self.console.print(f"  {self.opened.asked.way_back(chat.id)}", soft_wrap=True)
-                return
+        with suppress(StoreError):  # which has been told of by now
+            for chat in (self.chat, *self._left):
+                if await chat.alatest() is not None:
+                    self.note("To come back:")
+                    self.console.print(f"  {self.opened.asked.way_back(chat.id)}", soft_wrap=True)
+                    return
 
 
 def _who(opened: Opened) -> Text:

@@ -67,7 +67,7 @@ def _opens(messages: Sequence[Message], instructions: str | None) -> bool:
 
 
 def _asks(first: Sequence[Message]) -> bool:
-    return any(message.role == "user" or message.tool_results for message in first)
+    return any(message.role == "user" or (message.role == "tool" and message.tool_results) for message in first)
 
 
 def _answers(last: Sequence[Message]) -> bool:

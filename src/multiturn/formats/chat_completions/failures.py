@@ -60,7 +60,8 @@ STATUS_OF = {
     "context_length_exceeded": 400,
     "BadRequestError": 400,
 }
-"""What an error without a status would have had for one, by its code or type; others are the server's fault."""
+"""What an error without a status would have had for one, by its code or type; where that does not tell either, the
+provider failed."""
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -72,11 +73,11 @@ class Complaint(msgspec.Struct, frozen=True):
     reported: bool = True
 
     @property
-    def status(self) -> int:
-        """The status that fits: the code where that is one, as at OpenRouter."""
+    def status(self) -> int | None:
+        """The status that fits, if any: the code where that is one, as at OpenRouter."""
         if self.code and self.code.isdecimal() and 400 <= int(self.code) < 600:
             return int(self.code)
-        return STATUS_OF.get(self.code or "", STATUS_OF.get(self.type or "", 500))
+        return STATUS_OF.get(self.code or "") or STATUS_OF.get(self.type or "")
 
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes, dialect: Dialect) -> ModelError:
@@ -105,7 +106,7 @@ def reported_error(body: bytes, dialect: Dialect, *, streamed: bool, certain: bo
 
 def error_of(
     found: Complaint,
-    status: int,
+    status: int | None,
     dialect: Dialect,
     *,
     said: str,
@@ -128,10 +129,10 @@ def error_of(
     )
 
 
-def _kind(status: int, found: Complaint) -> type[ModelError]:
+def _kind(status: int | None, found: Complaint) -> type[ModelError]:
     if status not in (401, 403, 429) and _OVERFLOW.search(f"{found.code} {found.type} {found.message}"):
         return ContextOverflow
-    if status >= 500:
+    if status is None or status >= 500:
         return ProviderFailed
     by_status: dict[int, type[ModelError]] = {
         401: AuthenticationFailed,
@@ -144,7 +145,7 @@ def _kind(status: int, found: Complaint) -> type[ModelError]:
 
 
 def _advice(
-    kind: type[ModelError], status: int, found: Complaint, dialect: Dialect, retry_after_s: float | None
+    kind: type[ModelError], status: int | None, found: Complaint, dialect: Dialect, retry_after_s: float | None
 ) -> str:
     if kind is AuthenticationFailed:
         return f"Check {dialect.key_variable or 'the key'}."

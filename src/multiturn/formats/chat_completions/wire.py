@@ -208,18 +208,16 @@ def read(decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     (a model's emoji cut in two), raw control characters, NaN, a byte order mark. Raises `UNREADABLE`; of these,
     `msgspec.ValidationError` is JSON of another shape."""
     try:
-        return decoder.decode(data)
-    except msgspec.ValidationError:
-        raise
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return decoder.decode(_mended(data))
+        try:
+            return decoder.decode(data)
+        except msgspec.ValidationError:
+            raise
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return decoder.decode(_mended(data))
     except RecursionError as error:
         raise ValueError("JSON nested too deeply") from error
 
 
 def _mended(data: bytes) -> bytes:
-    try:
-        value = json.loads(data.decode("utf-8-sig", "replace"), strict=False, parse_constant=lambda _: None)
-    except RecursionError as error:
-        raise ValueError("JSON nested too deeply") from error
+    value = json.loads(data.decode("utf-8-sig", "replace"), strict=False, parse_constant=lambda _: None)
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")

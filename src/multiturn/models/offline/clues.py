@@ -21,8 +21,9 @@ from multiturn.models.offline.english import (
     unpunctuated,
     with_digits,
 )
-from multiturn.models.offline.facts import Fact, facts_in, gather, key_of
+from multiturn.models.offline.facts import Fact, gather, key_of
 from multiturn.models.offline.kinds import FREE, PROPER, PROPER_NAMES, SELF_EVIDENT, kind_of, patterns_of, spaced
+from multiturn.models.offline.statements import facts_in
 
 _LONGEST = 4000
 _QUOTE = r"[\"“'‘]([^\"”'’]+)[\"”'’]"

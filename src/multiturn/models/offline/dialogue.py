@@ -9,9 +9,12 @@ import msgspec
 
 from multiturn.messages import Audio, File, Image, Message, Text, ToolResult, Video
 from multiturn.models.offline.english import sentences
-from multiturn.models.offline.facts import Fact, facts_in, gather
+from multiturn.models.offline.facts import Fact, gather
+from multiturn.models.offline.statements import facts_in
 from multiturn.models.offline.third_person import as_user
 from multiturn.request import Request
+
+_MOST_SENTENCES = 30  # of one message that get an answer, the last ones: a pasted book is not a list of questions
 
 Medium = Image | Audio | Video | File
 
@@ -51,6 +54,11 @@ class Dialogue:
         """The text to answer; empty where there is none."""
         asked = self.messages[self.asked_at] if self.asked_at < len(self.messages) else None
         return text_of(asked) if asked and asked.role == "user" else ""
+
+    @cached_property
+    def asked_sentences(self) -> list[str]:
+        """Its sentences that get an answer each."""
+        return sentences(self.asked)[-_MOST_SENTENCES:]
 
     @property
     def history(self) -> list[Message]:

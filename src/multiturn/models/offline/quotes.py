@@ -6,8 +6,8 @@ import re
 
 from multiturn.models.offline.dialogue import Question
 from multiturn.models.offline.english import content_stems, counted, cut, is_question, sentences, unpunctuated
-from multiturn.models.offline.facts import facts_in
 from multiturn.models.offline.smalltalk import ABOUT
+from multiturn.models.offline.statements import facts_in
 from multiturn.models.offline.third_person import as_user, of_user
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 from multiturn.models.offline.dialogue import Question
 from multiturn.models.offline.english import american, content_stems, in_words, is_question, unpunctuated
-from multiturn.models.offline.facts import LAST, Fact, facts_in, key_of, named, without_opening
+from multiturn.models.offline.facts import LAST, Fact, key_of, named
+from multiturn.models.offline.statements import facts_in, without_opening
 
 _POLITE = re.compile(
     r"(?:please|hey|hi|hello|so|ok|okay|and|now|well|then|but|again|by the way|quick question|can you|could you"

@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 from multiturn.models.offline.arithmetic import calculate, calculate_inside
 from multiturn.models.offline.dialogue import Dialogue, Question
-from multiturn.models.offline.english import sentences
 from multiturn.models.offline.media import describe_new, follow_up
 from multiturn.models.offline.quotes import quote, summarise
 from multiturn.models.offline.recall import acknowledge, recall, recollect
@@ -35,9 +34,6 @@ OF_A_SENTENCE: tuple[Skill, ...] = (
 )
 
 
-_MOST_SENTENCES = 30  # of one message that get an answer each, the last ones: a pasted book is not a list of questions
-
-
 def reply(dialogue: Dialogue) -> str:
     """The answer: of a skill that takes the whole message, else of the skills that take its sentences, joined."""
     message = Question(dialogue.asked, dialogue)
@@ -51,7 +47,7 @@ def reply(dialogue: Dialogue) -> str:
 
 def _by_sentence(message: Question) -> tuple[str, ...]:
     answers: tuple[str, ...] = ()
-    for sentence in sentences(message.text)[-_MOST_SENTENCES:]:
+    for sentence in message.dialogue.asked_sentences:
         answer = _first(OF_A_SENTENCE, Question(sentence, message.dialogue, answers))
         answers += (answer,) if answer else ()
     return answers

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -18,12 +19,12 @@ from multiturn.errors import RequestRejected
 from multiturn.messages import Text, ToolCall, ToolResult
 from multiturn.models.offline.clues import Clues
 from multiturn.models.offline.dialogue import Dialogue, Question
-from multiturn.models.offline.english import content_stems, cut, is_question, sentences
-from multiturn.models.offline.facts import facts_in
+from multiturn.models.offline.english import content_stems, cut, is_question
 from multiturn.models.offline.kinds import FREE, kind_of
 from multiturn.models.offline.media import describe
 from multiturn.models.offline.recall import knows
 from multiturn.models.offline.schema import Filler
+from multiturn.models.offline.statements import facts_in
 from multiturn.request import NamedTool, ToolSpec
 
 _ENOUGH = 2
@@ -91,7 +92,7 @@ def _plans(dialogue: Dialogue) -> Iterator[tuple[str, str]]:
 def _requests(dialogue: Dialogue) -> Iterator[tuple[str, ToolSpec]]:
     """The stretches of the message that name a tool, each with its tool. A clause that names none belongs to the one
     before it."""
-    for sentence in sentences(dialogue.asked):
+    for sentence in dialogue.asked_sentences:
         if not _is_request(sentence, dialogue):
             continue
         stretches: list[tuple[int, int, ToolSpec]] = []  # begin, end, tool
@@ -131,9 +132,13 @@ def _score(text: str, tool: ToolSpec) -> int:
     if re.search(rf"\b{re.escape(tool.name)}\b", text):
         return 10
     here = content_stems(text)
-    named = here & (content_stems(tool.name) - _GENERIC)
-    described = here & (content_stems(tool.description) - _GENERIC) - named
-    return 2 * len(named) + len(described)
+    named, described = _roots(tool.name), _roots(tool.description)
+    return 2 * len(here & named) + len(here & described - named)
+
+
+@lru_cache(maxsize=1024)
+def _roots(text: str) -> frozenset[str]:
+    return frozenset(content_stems(text) - _GENERIC)
 
 
 def _again(dialogue: Dialogue, tools: dict[str, ToolSpec]) -> ToolSpec | None:
