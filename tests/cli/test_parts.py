@@ -16,6 +16,7 @@ from multiturn.cli import places
 from multiturn.cli.commands import is_command
 from multiturn.cli.console import one_line, sentence
 from multiturn.cli.ids import find_turn, short
+from multiturn.cli.opening import Asked
 from multiturn.cli.signals import Signals, Stopped
 from multiturn.cli.transcript import age
 from multiturn.cli.tree import Drawing, lines
@@ -82,6 +83,14 @@ def test_a_store_is_shown_as_people_write_it_and_without_its_password(
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert places.shown(url) == what
+
+
+def test_the_way_back_is_a_command_that_works_and_holds_no_password() -> None:
+    asked = Asked(store="sqlite:///my chats.db", base_url="http://localhost:8000/v1")
+    assert asked.way_back("c").endswith(
+        "--conversation c --store 'sqlite:///my chats.db' --base-url http://localhost:8000/v1"
+    )
+    assert "secret" not in Asked(store="postgresql://me:secret@h/d", base_url="http://me:secret@h/v1").way_back("c")
 
 
 def test_the_default_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

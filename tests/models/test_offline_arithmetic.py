@@ -103,6 +103,18 @@ def test_sums_go_on_from_the_last_number(said: list[str], expected: str) -> None
     assert expected in talk(*said)
 
 
+@pytest.mark.parametrize(
+    ("statement", "question", "expected"),
+    [
+        ("My age is 34.", "What is my age times 2?", "= 68."),
+        ("The budget is 1,200 euros.", "half of the budget", "= 600."),
+        ("My favourite number is seven.", "Add 1 to my favorite number", "= 8."),
+    ],
+)
+def test_facts_that_are_numbers_can_be_calculated_with(statement: str, question: str, expected: str) -> None:
+    assert expected in talk(statement, "hello", question)
+
+
 def test_an_answer_of_another_model_is_read_too() -> None:
     other = assistant("Sure! Adding those up, you get **1,500** in total.")
     assert "= 750." in talk(user("add up my bills"), other, "divide that by 2")

@@ -72,6 +72,13 @@ def _answer(messages: list[Message], instructions: str | None = None) -> Message
         (["I don't like olives"], "Do I like olives?", "No, you do not like olives"),
         (["I play the oboe."], "Do I play the oboe?", "Yes"),
         (["I am vegetarian"], "Am I vegetarian?", "Yes"),
+        (["My grandpa calls me Pip."], "Who am I?", "Pip"),
+        (["Name: Oda\nCity: Bonn"], "Where do I live, and what's my name?", "Oda"),
+        (["My family name is Okafor"], "What is my surname?", "Okafor"),
+        (["I am meeting my aunt at noon"], "What do you know about me?", "you are meeting your aunt at noon"),
+        (["My hen is called Hedda."], "Is my hen called Hedda?", "Yes, your hen's name is Hedda."),
+        (["My shirt is blue."], "Is my shirt red?", "No, your shirt is blue."),
+        (["I'm Mira."], "Am I Mona?", "No, your name is Mira."),
         # the world
         (["The capital of Freedonia is Glorptown."], "What is the capital of Freedonia?", "Glorptown"),
         (["Remember that the code word is walrus."], "What's the code word?", "walrus"),
@@ -130,6 +137,11 @@ def test_a_corrected_name_is_acknowledged_without_greeting_again() -> None:
 
 def test_what_is_taken_back_is_forgotten() -> None:
     assert "not told me" in talk("My email is a@b.example.", "Please forget my email.", "What is my email?")
+
+
+def test_the_last_statement_can_be_taken_back() -> None:
+    assert "not told me" in talk("I live in Bath.", "My email is a@b.example.", "Forget that.", "What is my email?")
+    assert "Bath" in talk("I live in Bath.", "My email is a@b.example.", "Forget that.", "Where do I live?")
 
 
 def test_everything_known_is_listed_in_the_order_of_the_last_statements() -> None:

@@ -34,6 +34,9 @@ def talk(*said: str) -> str:
         ("Can you count from 5 down to 2?", "5, 4, 3, 2"),
         ("count to 20 by 5", "1, 6, 11, 16"),
         ("count from 0 to 6 in steps of 2", "0, 2, 4, 6"),
+        ("count down from 9 to 3 by 2", "9, 7, 5, 3"),
+        ("count from -2 to 1", "-2, -1, 0, 1"),
+        ("count to " + "9" * 300, "I count 10000 numbers at most in one answer."),
         ("count to 99999999", "I count 10000 numbers at most in one answer."),
     ],
 )
@@ -92,7 +95,17 @@ def test_no_two_sentences_of_a_long_text_are_the_same() -> None:
     assert len(set(written)) == len(written)
 
 
+@pytest.mark.parametrize(
+    "request_",
+    ["Tell me how many words I wrote.", "Give me the weather report for Ulm.", "Tell me the first word of the text."],
+)
+def test_these_ask_for_no_story(request_: str) -> None:
+    assert "story" not in talk(request_)
+
+
 def test_too_long_a_text_is_refused() -> None:
+    assert "100000 characters" in talk("say " + "x" * 50_000 + " 999999999 times")
+    assert talk("write " + "9" * 5000 + " words")
     assert talk("write 10000000 words") == "I write 100000 words at most in one answer."
 
 
@@ -184,7 +197,7 @@ def test_an_empty_conversation_has_no_summary() -> None:
         (["Are you ChatGPT?"], "multiturn's offline model"),
         (["What can you do?"], "I recall what you tell me"),
         (["xyzzy"], "multiturn's offline model"),
-        (["Why is the sky blue?"], "nothing in them answers it"),
+        (["Why is the sky blue?"], "nothing in them answers “Why is the sky blue?”"),
     ],
 )
 def test_small_talk(said: list[str], expected: str) -> None:
@@ -202,6 +215,11 @@ def test_a_message_that_is_not_understood_is_told_back() -> None:
     text = talk("Hello", "Plumbus the flurb")
     assert "Plumbus the flurb" in text
     assert "3 messages" in text
+
+
+def test_what_it_is_and_can_do_is_told_at_length_only_once() -> None:
+    again = talk("Flurb", "Plumbus")
+    assert again == "I am multiturn's offline model. I have read 3 messages, and I have no skill for “Plumbus”."
 
 
 def test_there_may_be_no_question_at_all() -> None:

@@ -14,7 +14,7 @@ from multiturn.cli.places import store_option
     epilog="""\b
 Examples:
   multiturn chat                              talk
-  multiturn chat --conversation trip          talk under a name, or go on there
+  multiturn chat --conversation trip          under a name, to go on later
   multiturn chat --model openai:gpt-5-mini    a real model (OPENAI_API_KEY)
   multiturn chat --model qwen3 --base-url http://localhost:8000/v1
   multiturn chat "What is 15 * 23?"           one question, one answer

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 
 from multiturn.cli.ids import known_id
-from multiturn.cli.places import open_for_writing
+from multiturn.cli.places import open_for_writing, without_password
 from multiturn.conversation import Conversation
 from multiturn.models.registry import UPSTREAM, resolve
 
@@ -26,10 +26,10 @@ class Asked(NamedTuple):
     base_url: str | None = None
 
     def way_back(self, id: str) -> str:
-        """The command that goes on with a conversation."""
-        store = ["--store", self.store] if self.store else []
-        url = ["--base-url", self.base_url] if self.base_url and "@" not in self.base_url else []
-        return shlex.join(["multiturn", "chat", "--conversation", id, *store, *url])
+        """The command that goes on with a conversation; a password in it is left to be filled in."""
+        store = ["--store", without_password(self.store)] if self.store else []
+        server = ["--base-url", without_password(self.base_url)] if self.base_url else []
+        return shlex.join(["multiturn", "chat", "--conversation", id, *store, *server])
 
 
 class Opened(NamedTuple):

@@ -73,9 +73,13 @@ def shown(url: str) -> str:
     """The URL for people: a file as they would write it, never a password."""
     file = _file(url)
     if file is None:
-        return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
+        return without_password(url)
     home = Path.home()
     return f"~/{file.relative_to(home)}" if file.is_relative_to(home) else str(file)
+
+
+def without_password(url: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
 def _file(url: str) -> Path | None:

@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from multiturn.messages import Message
 from multiturn.models.offline.dialogue import Question, text_of
-from multiturn.models.offline.english import NUMBER, is_question, with_digits
+from multiturn.models.offline.english import NUMBER, american, is_question, with_digits
 from multiturn.models.offline.expressions import NoAnswer, NotAnExpression, evaluate, show
 from multiturn.models.offline.smalltalk import ABOUT
 
@@ -35,6 +35,7 @@ _STEP = re.compile(r"(?:,|;|\.)?\s*\b(?:and )?then\b\s*|[,;]\s*(?:and\s+)?|\s+an
 _PRONOUN = re.compile(
     r"\b(?:it|that|this|(?:that|this|the)(?: last| previous)? (?:result|number|answer|sum|total|value)(?! of))\b"
 )
+_NAMED = re.compile(r"\b(?:my|our|the) ")
 _A, _B = r"(\S.*?)", r"(\S.*)"
 _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = tuple(
     (re.compile(pattern), instead)
@@ -87,25 +88,13 @@ _EMBEDDED = re.compile(
 
 def calculate(question: Question) -> str | None:
     """Answers a sentence that is arithmetic as a whole, or step by step (`add 5, then double it`)."""
-    try:
-        return _calculate(_plain(question.text), question)
-    except NotAnExpression:
-        return None
-    except NoAnswer as reason:
-        return str(reason)
+    return _worked_out(question.text, question)
 
 
 def calculate_inside(question: Question) -> str | None:
     """Answers the one expression that stands somewhere in a question: `I have 3 * 4 eggs, how many is that?`."""
-    found = _EMBEDDED.findall(question.text)
-    if len(found) != 1 or not is_question(question.text):
-        return None
-    try:
-        return _calculate(_symbols(found[0]), question)
-    except NotAnExpression:
-        return None
-    except NoAnswer as reason:
-        return str(reason)
+    found = _EMBEDDED.findall(question.text) if is_question(question.text) else []
+    return _worked_out(found[0], question) if len(found) == 1 else None
 
 
 def result_of(question: Question) -> Fraction | None:
@@ -114,40 +103,65 @@ def result_of(question: Question) -> Fraction | None:
     return _last_in(answer) if answer and "=" in answer else None
 
 
-def _calculate(text: str, question: Question) -> str:
-    last = last_number(question)
+def _worked_out(text: str, question: Question) -> str | None:
     try:
-        return _answer(_symbols(text), last)
+        return _calculate(_with_facts(_plain(text), question), question)
+    except NotAnExpression:
+        return None
+    except NoAnswer as reason:
+        return str(reason)
+
+
+def _calculate(text: str, question: Question) -> str:
+    try:
+        return _answer(_symbols(text), question)
     except NotAnExpression:
         steps = [step for piece in _STEP.split(text) if (step := _plain(piece))]
         if len(steps) < 2:
             raise
-    written = ""
+    return _step_by_step(steps, question)
+
+
+def _step_by_step(steps: list[str], question: Question) -> str:
+    written: list[str] = []
+    last = None
     for step in steps:
         symbols = _symbols(step)
-        if re.fullmatch(NUMBER, symbols) and not written:  # "take 10, ..."
+        if not written and re.fullmatch(NUMBER, symbols):  # "take 10, ..."
             last = evaluate(symbols)
-            continue
-        written = _answer(symbols, last, after=written)
-        last = _last_in(written)
+        else:
+            written.append(_answer(symbols, question, last))
+            last = _last_in(written[-1])
     if not written:
-        raise NotAnExpression(text)
-    return written
+        raise NotAnExpression(steps[0])
+    return " ".join(written)
 
 
-def _answer(symbols: str, last: Fraction | None, *, after: str = "") -> str:
-    """`15 × 23 = 345.`, after earlier steps if there are any."""
+def _with_facts(text: str, question: Question) -> str:
+    """The text with numbers in the place of what the dialogue says they are: `my age + 1` as `34 + 1`."""
+    if not _NAMED.search(text):
+        return text
+    text = american(text)
+    for key, fact in question.dialogue.facts.items():
+        if number := re.search(rf"-?{NUMBER}", with_digits(fact.value)):
+            text = re.sub(rf"\b(?:my|our|the) {re.escape(key)}(?!\w)", number[0], text)
+    return text
+
+
+def _answer(symbols: str, question: Question, last: Fraction | None = None) -> str:
+    """`15 × 23 = 345.`; `last` is what an earlier step came to."""
     if symbols[:1] in ("*", "/", "%", "+") or re.match(r"-\s", symbols):
         symbols = f"{_LAST} {symbols}"
     if not _OPERATOR.search(symbols) or not re.fullmatch(rf"(?:{_LAST}|sqrt|[\d\s.,()*/%+-])+", symbols):
         raise NotAnExpression(symbols)
-    if _LAST in symbols and last is None:
-        raise NoAnswer("There is no number in our conversation yet to go on with.")
-    expression = symbols.replace(_LAST, f"({last})")
-    value = evaluate(expression)
-    shown = _pretty(symbols.replace(_LAST, "(" + show(last).split(" ")[0] + ")" if last is not None else ""))
-    written = f"{shown} = {show(value)}."
-    return f"{after} {written}" if after else written
+    shown = symbols
+    if _LAST in symbols:
+        last = last_number(question) if last is None else last
+        if last is None:
+            raise NoAnswer("There is no number in our conversation yet to go on with.")
+        shown = symbols.replace(_LAST, f"({show(last).split(' ')[0]})")
+        symbols = symbols.replace(_LAST, f"({last})")
+    return f"{_pretty(shown)} = {show(evaluate(symbols))}."
 
 
 def _plain(text: str) -> str:

@@ -20,6 +20,7 @@ _QUESTION = re.compile(
     r"(?:what|who|whom|whose|where|when|which|why|how|is|are|am|was|were|do|does|did|can|could|will|would|shall|should"
     r"|has|have|may|whats)(?:'s|'re|'d)?\b"
 )
+_APOSTROPHE = re.compile(r"['’]")
 _SPELLING = {"colour": "color", "favourite": "favorite", "neighbour": "neighbor", "honour": "honor", "centre": "center"}
 _PLURALS = (("ies", "y", 5), ("sses", "ss", 6), ("es", "", 5), ("s", "", 4))  # for words of so many letters
 _ENDINGS = (("ation", "at", 8), ("ion", "", 6), ("ing", "", 6), ("ed", "", 5), ("er", "", 6), ("or", "", 6))
@@ -34,7 +35,7 @@ STOP_WORDS = frozenset(words(
     " have he her here him his how i if in into is it its just know let like made make me more my no not now of off on"
     " one or our out over please said say she show so some tell than thank thanks that the their them then there these"
     " they this those to told too up us use very want was we were what when where which who whom whose why will with"
-    " would you your yes"
+    " would you your yes don doesn didn isn aren wasn won"
 ))  # fmt: skip
 
 _UNITS = words(
@@ -84,7 +85,7 @@ def stem(word: str) -> str:
 def content_stems(text: str) -> set[str]:
     """The roots of the words that carry meaning. A name such as `get_weather` or `getWeather` is several words."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).replace("_", " ").replace("-", " ")
-    return {stem(word) for word in words(spaced) if word.lower() not in STOP_WORDS}
+    return {stem(word) for word in words(spaced) if _APOSTROPHE.split(word.lower())[0] not in STOP_WORDS}
 
 
 def american(text: str) -> str:

@@ -23,7 +23,7 @@ class Fact(msgspec.Struct, frozen=True):
     value: str
 
     def __str__(self) -> str:
-        return f"{self.subject} {self.verb} {self.value}"
+        return f"{self.subject} {self.verb} {to_you(self.value)}"
 
     @property
     def personal(self) -> bool:
@@ -31,11 +31,21 @@ class Fact(msgspec.Struct, frozen=True):
         return self.subject.split(" ")[0] in ("you", "your")
 
 
-_ALIASES = {
+ALIASES = {
     "full name": "name", "first name": "name", "user name": "name", "profession": "job", "occupation": "job",
     "work": "job", "home": "home", "city": "home", "hometown": "home", "home town": "home", "home city": "home",
-    "town": "home", "residence": "home",
+    "town": "home", "residence": "home", "last name": "surname", "family name": "surname",
 }  # fmt: skip
+
+
+_TO_YOU = {"my": "your", "mine": "yours", "our": "your", "me": "you", "myself": "yourself", "I": "you",
+           "I am": "you are", "I'm": "you are"}  # fmt: skip
+_MINE = re.compile(r"\b(?:my|mine|our|me|myself|I'm|I am|I)\b")
+
+
+def to_you(text: str) -> str:
+    """What the user said in the first person, said to the user: `with my friend` becomes `with your friend`."""
+    return _MINE.sub(lambda match: _TO_YOU[match[0]], text)
 
 
 def key_of(label: str) -> str:
@@ -44,7 +54,7 @@ def key_of(label: str) -> str:
     label = re.sub(r"^(?:current|new|real|actual|exact|own|old)\s+", "", american(unpunctuated(label)))
     if named := re.fullmatch(r"names? of (?:my|the|our) (.+)", label):
         label = f"{named[1]}'s name"
-    return _ALIASES.get(label, label)
+    return ALIASES.get(label, label)
 
 
 def gather(facts: Iterable[Fact]) -> dict[str, Fact]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from multiturn.models.offline.dialogue import Question
 from multiturn.models.offline.english import american, content_stems, in_words, is_question, unpunctuated
-from multiturn.models.offline.facts import LAST, Fact, key_of, named
+from multiturn.models.offline.facts import GONE, LAST, Fact, key_of, named, to_you
 from multiturn.models.offline.statements import facts_in, without_opening
 
 _POLITE = re.compile(
@@ -30,19 +30,27 @@ _OWNED = re.compile(
 _TRAILING = re.compile(r"(?:,? (?:please|again|then|by the way))+$", re.IGNORECASE)
 _SUBJECT_FIRST = re.compile(r"(?:did i (?:say|tell you)|do you think) ", re.IGNORECASE)
 
+_UNTOLD = "You have not told me"  # how an answer begins that has none
+
 _Recall = Callable[[re.Match[str], Question], str | None]
 
 
 def recall(question: Question) -> str | None:
     """Answers a question about the user from what the user said, or says honestly that it was not said."""
-    asked = _plain(question.text)
-    inquiring = is_question(question.text) or asked != unpunctuated(question.text.replace("’", "'"))
-    if not inquiring or (not is_question(question.text) and next(facts_in(question.text), None)):
+    if not _inquires(question.text):
         return None
+    asked = _plain(question.text)
     for pattern, answer in _QUESTIONS:
         if match := pattern.fullmatch(asked):
             return answer(match, question)
     return _by_label(asked, question)
+
+
+def _inquires(text: str) -> bool:
+    """Whether it is a question, or asks politely (`tell me my name`), and is no statement."""
+    if is_question(text):
+        return True
+    return _plain(text) != unpunctuated(text.replace("’", "'")) and not next(facts_in(text), None)
 
 
 def _plain(text: str) -> str:
@@ -57,7 +65,7 @@ def _of(key: str, otherwise: str) -> _Recall:
 
     def answer(_: re.Match[str], question: Question) -> str:
         fact = question.dialogue.facts.get(key)
-        return _sentence(str(fact)) if fact else f"You have not told me {otherwise}."
+        return _sentence(str(fact)) if fact else f"{_UNTOLD} {otherwise}."
 
     return answer
 
@@ -65,7 +73,7 @@ def _of(key: str, otherwise: str) -> _Recall:
 def _everything(_: re.Match[str], question: Question) -> str:
     known = [str(fact) for fact in question.dialogue.facts.values() if fact.personal]
     if not known:
-        return "You have not told me anything about yourself yet."
+        return f"{_UNTOLD} anything about yourself yet."
     return f"You have told me that {in_words(known)}."
 
 
@@ -78,16 +86,30 @@ def _by_verb(match: re.Match[str], question: Question) -> str:
         facts = [fact for fact in facts if rest.strip() in fact.verb] or facts
     if facts:
         return _sentence(in_words([str(fact) for fact in facts]))
-    return recollect(question) or f"You have not told me what you {verb}{rest}."
+    return recollect(question) or f"{_UNTOLD} what you {verb}{rest}."
 
 
 def _whether(match: re.Match[str], question: Question) -> str | None:
     verb = "are" if match["verb"].lower() == "am" else match["verb"].lower()
+    name = question.dialogue.facts.get("name")
+    if name and verb == "are" and match["value"][0].isupper():
+        return f"{'Yes' if name.value.startswith(match['value']) else 'No'}, {name}."
     wanted = content_stems(match["value"])
     for fact in reversed(question.dialogue.facts.values()):
         if fact.subject == "you" and verb in fact.verb.split() and wanted <= content_stems(f"{fact.verb} {fact.value}"):
             return f"{'No' if ' not ' in fact.verb else 'Yes'}, {fact}."
-    return recollect(question) or f"You have not told me whether you {verb} {match['value']}."
+    return recollect(question) or f"{_UNTOLD} whether you {verb} {match['value']}."
+
+
+def _whether_mine(match: re.Match[str], question: Question) -> str | None:
+    """`is my cat called Tom?`: compares with the fact of the longest name that fits."""
+    thing = american(re.sub(r" (?:called|named) ", " name ", match["thing"])[3:])
+    known = question.dialogue.facts
+    key = max((key for key in known if thing.replace("'s", "").startswith(key.replace("'s", ""))), key=len, default="")
+    if not key:
+        return recollect(question) or f"{_UNTOLD} about your {match['thing'][3:]}."
+    said = american(known[key].value)
+    return f"{'Yes' if thing.endswith(said) else 'No'}, {known[key]}."
 
 
 def _by_label(asked: str, question: Question) -> str | None:
@@ -104,7 +126,7 @@ def _by_label(asked: str, question: Question) -> str | None:
             return _sentence(str(fact))
     if owned["owner"].lower() not in ("my", "our"):
         return None
-    return recollect(question, about=label, unless=key) or f"You have not told me {subject}."
+    return recollect(question, about=label, unless=key) or f"{_UNTOLD} {subject}."
 
 
 def _keys(key: str, label: str, noun: str | None, *, called: bool) -> Iterator[str]:
@@ -145,6 +167,7 @@ _QUESTIONS: tuple[tuple[re.Pattern[str], _Recall], ...] = tuple(
         (r"(?:what|which)(?: [\w-]+)? (?P<verb>am) i (?P<rest>[\w ]+?)(?: to| about)?", _by_verb),
         (rf"(?:do i|whether i|if i)(?: (?:really|also|still))? {_VERBS} (?P<value>.+)", _whether),
         (r"(?P<verb>am) i (?P<value>.+)", _whether),
+        (r"(?:is|are|was|were) (?P<thing>my .+)", _whether_mine),
     )
 )  # fmt: skip
 
@@ -155,23 +178,21 @@ def acknowledge(question: Question) -> str | None:
     if not stated:
         rest = without_opening(question.text)
         told = re.match(r"(?:please )?(?:remember|note|keep in mind|don['’]t forget)\b", question.text, re.IGNORECASE)
-        return f"Noted: {unpunctuated(rest)}." if told and not is_question(question.text) else None
+        return f"Noted: {to_you(unpunctuated(rest))}." if told and not is_question(question.text) else None
     known = question.dialogue.facts
     lasting = dict.fromkeys(_lasting(stated, known))
     if not lasting:
-        return "All right, I have forgotten that."
-    first_name = "name" not in question.dialogue.facts_before
-    name = next((fact.value for fact in lasting if fact.key == "name" and first_name), None)
-    noted = [str(fact) for fact in lasting if not (fact.key == "name" and first_name)]
-    return " ".join(
-        [*([f"Nice to meet you, {name}."] if name else []), *([f"Noted: {in_words(noted)}."] if noted else [])]
-    )
+        return "All right, I have forgotten that." if question.dialogue.facts_before else None
+    first_met = "name" not in question.dialogue.facts_before
+    names = [f"Nice to meet you, {fact.value}." for fact in lasting if fact.key == "name" and first_met]
+    noted = [str(fact) for fact in lasting if not (fact.key == "name" and first_met)]
+    return " ".join([*names, f"Noted: {in_words(noted)}."] if noted else names)
 
 
 def _lasting(stated: list[Fact], known: dict[str, Fact]) -> Iterator[Fact]:
     """Of the stated facts those that hold; for a correction the fact that it corrects."""
     for fact in stated:
-        if fact.key == LAST and known:
+        if fact.key == LAST and known and fact.value != GONE:
             yield next(reversed(known.values()))
         elif fact.key in known:
             yield known[fact.key]
@@ -180,6 +201,8 @@ def _lasting(stated: list[Fact], known: dict[str, Fact]) -> Iterator[Fact]:
 def recollect(question: Question, *, about: str = "", unless: str = "") -> str | None:
     """Quotes the user's statement that shares most words with the question, the latest of the best; at least half of
     the question's words, or all of `about`. None that states the fact `unless`, which no longer holds."""
+    if not about and not _inquires(question.text):
+        return None
     wanted = content_stems(about or question.text)
     needed = len(wanted) if about else (len(wanted) + 1) // 2
     best, found = 0, ""
@@ -196,7 +219,7 @@ def recollect(question: Question, *, about: str = "", unless: str = "") -> str |
 def knows(question: Question) -> bool:
     """Whether the question is about the user and was answered in the dialogue."""
     answer = recall(question)
-    return answer is not None and not answer.startswith("You have not told me")
+    return answer is not None and not answer.startswith(_UNTOLD)
 
 
 def _sentence(text: str) -> str:

@@ -76,6 +76,7 @@ def give_up(question: Question) -> str:
     read = counted(len(question.dialogue.messages), "message")
     if not question.text:
         return f"{_WHAT} I have read {read}, and found no question. {_CAN}"
-    last = f"I have read {read}, the last of yours being “{cut(question.text, 120)}”"
-    none = "nothing in them answers it" if is_question(question.text) else "I have no skill for it"
-    return f"{_WHAT} {last}; {none}. {_CAN}"
+    none = "nothing in them answers" if is_question(question.text) else "I have no skill for"
+    said = f"I have read {read}, and {none} “{cut(question.text, 120)}”."
+    told_before = any(text.startswith(_WHAT) for text in question.dialogue.said("assistant"))
+    return f"{ABOUT}. {said}" if told_before else f"{_WHAT} {said} {_CAN}"

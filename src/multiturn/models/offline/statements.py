@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from multiturn.models.offline.english import american, is_question, sentences, unpunctuated, words
-from multiturn.models.offline.facts import GONE, LAST, Fact, key_of, named
+from multiturn.models.offline.facts import ALIASES, GONE, LAST, Fact, key_of, named
 
 _OPENING = re.compile(
     r"(?:hi|hello|hey|greetings|good (?:morning|afternoon|evening)|there|actually|well|so|ok|okay|no|nope|yes|oh|wait"
@@ -35,7 +35,8 @@ _NOT_NAMES = frozenset(words(  # what follows "I am" with a capital
     " ok okay"
 ))  # fmt: skip
 
-_CALL_ME = re.compile(r"(?:you (?:can|may|should) )?(?:please )?(?:just )?call me (.+)$", re.IGNORECASE)
+_ABOUT_ME = re.compile(r"i\b|this is |(?:[\w']+ ){0,3}calls? me ", re.IGNORECASE)
+_CALL_ME = re.compile(r"(?:[\w']+ ){0,3}calls? me (.+)$", re.IGNORECASE)
 _I_AM_NAMED = re.compile(
     rf"(?:[Ii](?:['’]m| am)|[Tt]his is) (?:called |named )?({_PROPER})(?:,? (from|in) (.+)|, .*)?$"
 )
@@ -66,9 +67,17 @@ _ASKED_TO_REMEMBER = re.compile(
     r"(?:(?:can|could|will|would) you (?:please )?(?:remember|note|keep in mind)|did you know)(?: that)? ",
     re.IGNORECASE,
 )
-_FORGET = re.compile(r"(?:please )?forget (?:about )?(?:that )?my (.+)$", re.IGNORECASE)
-_HOMES = {"live in": "live in", "living in": "live in", "moved to": "live in", "live at": "live at"}
-_JOBS = ("work as", "work at", "work for", "work in")
+_FORGET = re.compile(r"forget (?:about )?(?:(?:that )?my (.+)|that|it|this)$", re.IGNORECASE)
+_LABELS = "|".join(("name", "age", "e-?mail", "birthday", "phone", *ALIASES))
+_FORM = re.compile(rf"(?P<label>{_LABELS}): (?P<value>.+)$", re.IGNORECASE)
+_ONE_ONLY = {  # what holds of one thing at a time: the key, and how it is said
+    **dict.fromkeys(("live in", "living in", "moved to"), ("home", "live in")),
+    "live at": ("home", "live at"),
+    **dict.fromkeys(("come from", "are from"), ("origin", "are from")),
+    **{verb: ("job", verb) for verb in ("work as", "work at", "work for", "work in")},
+    "was born in": ("birth", "were born in"),
+    "was born on": ("birth", "were born on"),
+}
 
 
 def facts_in(text: str) -> Iterator[Fact]:
@@ -97,13 +106,15 @@ def without_opening(clause: str) -> str:
 
 
 def _fact(clause: str, *, correcting: bool) -> Iterator[Fact]:
-    first = clause[:12].lower()
     if correcting and (match := _CORRECTION.match(clause)):
         yield Fact(LAST, "", "", _value(match[1]))
-    elif first.startswith(("i ", "i'", "this is", "call me", "you ", "please", "just call")):
+    elif _ABOUT_ME.match(clause):
         yield from _about_me(clause)
     elif match := _FORGET.match(clause):
-        yield Fact(key_of(match[1]), "your", "is", GONE)
+        yield Fact(key_of(match[1]) if match[1] else LAST, "your", "is", GONE)
+    elif match := _FORM.match(clause):
+        key, subject = named("my", match["label"].lower())
+        yield Fact(key, subject, "is", _value(match["value"]))
     elif match := _ATTRIBUTE.match(clause):
         yield from _attribute(match)
 
@@ -145,17 +156,11 @@ def _attribute(match: re.Match[str]) -> Iterator[Fact]:
 
 def _doing(verb: str, value: str, *, no: bool = False) -> Fact:
     value = _value(value)
-    if verb in _HOMES:
-        return Fact("home", "you", _HOMES[verb], GONE if no else value)
-    if verb in ("come from", "are from"):
-        return Fact("origin", "you", "are from", value)
-    if verb in _JOBS:
-        return Fact("job", "you", verb, GONE if no else value)
-    if verb in ("allergic to", "married to"):
-        verb = f"are {verb}"
-    verb = "were born in" if verb == "was born in" else "were born on" if verb == "was born on" else verb
-    key = f"{verb} {american(value)}" if not verb.startswith("were born") else "birth"
-    return Fact(key, "you", f"do not {verb}" if no else verb, value)
+    if verb in _ONE_ONLY:
+        key, verb = _ONE_ONLY[verb]
+        return Fact(key, "you", verb, GONE if no else value)
+    verb = f"are {verb}" if verb in ("allergic to", "married to") else verb
+    return Fact(f"{verb} {american(value)}", "you", f"do not {verb}" if no else verb, value)
 
 
 def _being(value: str, *, no: bool) -> Fact:

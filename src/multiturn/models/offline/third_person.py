@@ -50,4 +50,5 @@ def of_user(fact: Fact) -> str:
         subject, verb = "the user", f"{third} {rest}".strip()
     elif subject.startswith("your "):
         subject = f"the user's {subject[5:]}"
-    return f"{subject[:1].upper()}{subject[1:]} {verb} {fact.value}."
+    value = re.sub(r"\b(?:my|our)\b", "their", fact.value)
+    return f"{subject[:1].upper()}{subject[1:]} {verb} {value}."

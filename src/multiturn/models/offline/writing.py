@@ -17,17 +17,18 @@ _COUNT = re.compile(rf"{_PLEASE}count (?P<how>.*\d.*)", re.IGNORECASE)
 _SAY = re.compile(
     rf"{_PLEASE}(?:say|repeat|echo|print|(?:reply|respond|answer) with|write back)"
     r"(?: (?:exactly|only|just|after me|the words?|the following|this|back|the text|the phrase|to me))*"
-    r"(?P<colon>\s*[:,])?\s+(?P<what>.+)",
+    r"(?P<colon>\s*:)?\s+(?P<what>.+)",
     re.IGNORECASE | re.DOTALL,
 )
+_INDIRECT = re.compile(r"(?:my|something|anything|who|what|where|whether|if|nothing)\b", re.IGNORECASE)
 _TIMES = re.compile(
-    r"(?P<what>.+?)[,]? (?P<times>\d+(?= times)|once|twice|thrice)(?: times)?[.!]?$", re.IGNORECASE | re.DOTALL
+    r"(?P<what>.+?)[,]? (?P<times>\d{1,9}(?= times)|once|twice|thrice)(?: times)?[.!]?$", re.IGNORECASE | re.DOTALL
 )
 _AGAIN = re.compile(r"(?:that|it|this)(?: again)?|your(?:self| last (?:answer|message))|again", re.IGNORECASE)
 _MINE = re.compile(r"what i (?:just )?(?:said|wrote)|my last (?:message|sentence)|me", re.IGNORECASE)
 _WRITE = re.compile(
-    rf"{_PLEASE}(?:write|tell|generate|give|compose|make up|create|produce|stream)(?: me| us)?\b(?P<what>.*?"
-    r"\b(?:words?|story|stories|text|essay|poem|paragraphs?|article|letter|report|tale|speech)\b.*)",
+    rf"{_PLEASE}(?:(?:write|generate|compose|make up|create|produce|stream)\b|(?:tell|give)(?: me| us)? (?:an?|some|\d+)\b)"
+    r"(?P<what>.*?\b(?:\d[- ]words?|words|story|stories|text|essay|poem|paragraphs?|article|letter|tale|speech)\b.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _TOPIC = re.compile(
@@ -49,24 +50,16 @@ def count(question: Question) -> str | None:
     if not match:
         return None
     how = match["how"].lower()
-    start = _number(r"from (-?\d+)", how)
-    end = _number(r"(?:up |down )?to (-?\d+)", how)
-    step = _number(r"(?:by|in steps of) (\d+)", how) or 1
+    start, end = _number(r"from (-?\d+)", how), _number(r"(?:up |down )?to (-?\d+)", how)
     down = "down" in how or "back" in how or (start is not None and end is not None and start > end)
-    if down:
-        start, end, step = (
-            (start if start is not None else end or 10),
-            (end if start is not None and end is not None else 1),
-            -step,
-        )
-    elif end is None:
+    first = start if start is not None else 10 if down else 1
+    last = end if end is not None else 1 if down else None
+    if last is None:
         return None
-    else:
-        start = 1 if start is None else start
-    numbers = range(start, end + (1 if step > 0 else -1), step)
-    if len(numbers) > _MAX_COUNT:
+    step = _number(r"(?:by|in steps of) (\d+)", how) or 1
+    if abs(last - first) // step >= _MAX_COUNT:
         return f"I count {_MAX_COUNT} numbers at most in one answer."
-    return ", ".join(map(str, numbers)) if numbers else None
+    return ", ".join(map(str, range(first, last - 1, -step) if down else range(first, last + 1, step))) or None
 
 
 def _number(pattern: str, text: str) -> int | None:
@@ -87,16 +80,16 @@ def echo(question: Question) -> str | None:
     if _MINE.fullmatch(bare):
         said = question.dialogue.said("user")
         return said[-1] if said else "This is your first message."
-    if (
-        re.match(r"(?:my|something|anything|who|what|where|whether|if|nothing)\b", bare, re.IGNORECASE)
-        and not match["colon"]
-    ):
+    if _INDIRECT.match(bare) and not match["colon"]:
         return None
     times = _TIMES.fullmatch(with_digits(what))
-    if times and not match["colon"]:
-        often = {"once": 1, "twice": 2, "thrice": 3}.get(times["times"].lower()) or int(times["times"])
-        return " ".join([_unquoted(times["what"])] * min(often, _MAX_COUNT))
-    return _unquoted(what)
+    if not times or match["colon"]:
+        return _unquoted(what)
+    often = {"once": 1, "twice": 2, "thrice": 3}.get(times["times"].lower()) or int(times["times"])
+    text = _unquoted(times["what"])
+    if often * len(text) > _MAX_WORDS:
+        return f"I repeat up to {_MAX_WORDS} characters in one answer."
+    return " ".join([text] * often)
 
 
 def _unquoted(text: str) -> str:
@@ -111,7 +104,7 @@ def write(question: Question) -> str | None:
     match = _WRITE.match(text)
     if not match:
         return None
-    number = re.search(r"(\d[\d,]*)[- ]words?\b", text)
+    number = re.search(r"(\d[\d,]{0,12})[- ]words?\b", text)
     length = next((size for size in ("very long", "long", "short") if re.search(rf"\b{size}\b", text)), "")
     wanted = int(number[1].replace(",", "")) if number else _STORY_WORDS[length]
     if wanted > _MAX_WORDS:
@@ -184,8 +177,6 @@ _UNITS: dict[str, Callable[[str], int]] = {
     "sentences": lambda text: len(sentences(text)),
     "lines": lambda text: len(text.splitlines()),
 }
-
-
 _AROUND = re.compile(
     r"^(?:the |this |my )*(?:word|sentence|phrase|text|following|name)\b\s*:?\s*|\s+(?:have|has|contain)$",
     re.IGNORECASE,
