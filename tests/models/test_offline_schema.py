@@ -113,7 +113,7 @@ class Everything(msgspec.Struct):
     ],
 )
 @pytest.mark.parametrize(
-    "said", ["", "Hello!", "I am Bo, 7, and I have 99999999999999999999 cats - and 1 dog.", "9" * 400]
+    "said", ["", "Hello!", "I am Bo, 7, and I have 99999999999999999999 cats - and 1 dog.", "9" * 400, "9" * 400 + ".5"]
 )
 def test_every_answer_is_an_instance(kind: Any, said: str) -> None:
     typed(kind, said)
@@ -242,6 +242,7 @@ def fill(schema: Any, text: str = "") -> Any:
         ({"type": "string", "maxLength": 3}, "not"),
         ({"type": "string", "minLength": 12}, "not stated.."),
         ({"type": "string", "format": "ipv4"}, "192.0.2.1"),
+        ({"type": "string", "pattern": r"^\p{L}+$"}, "not stated"),  # ECMAScript's, not Python's
         ({"type": "string", "format": "unheard-of"}, "not stated"),
     ],
 )
@@ -284,6 +285,12 @@ def test_patterns_get_a_string_that_they_match(pattern: str) -> None:
     made = example_of(pattern)
     assert made is not None
     assert fill({"type": "string", "pattern": pattern}) == made
+
+
+@pytest.mark.parametrize("pattern", [r"[\0]", "[[a]", "[a--b]", "[", "(", r"\p{L}", "(?<n>a)", "(?=b)a", "*"])
+def test_a_pattern_beyond_us_gets_no_string(pattern: str) -> None:
+    assert example_of(pattern) is None
+    assert fill({"type": "string", "pattern": pattern}) == "not stated"
 
 
 @given(st.text(alphabet=r"ab01[](){}|\^$*+?.-dws,", max_size=12))

@@ -156,6 +156,11 @@ def test_a_forced_call_is_made_once(choice: Any) -> None:
     assert "warm" in _with_result("Lima", "warm", tool_choice=choice).text
 
 
+def test_what_else_the_message_says_is_answered_beside_the_results() -> None:
+    answer = _with_result("I'm Ed. What's the weather in Lima and what is 2 + 3?", "warm")
+    assert answer.text == "From get_weather (city: Lima): warm Nice to meet you, Ed. 2 + 3 = 5."
+
+
 def test_a_failed_tool_is_reported_as_failed() -> None:
     called = assistant(ToolCall(call_id="c1", name="get_weather", arguments='{"city":"Lima"}'))
     answer = run("weather in Lima", called, tool_result("c1", "no such city", is_error=True))

@@ -190,6 +190,7 @@ def test_an_empty_conversation_has_no_summary() -> None:
         (["Hello there!"], "Hello!"),
         (["My name is Kay.", "good morning"], "Hello, Kay!"),
         (["My name is Kay.", "Thanks a lot"], "You are welcome, Kay."),
+        (["Hi! My name is Kay."], "Hello! Nice to meet you, Kay."),
         (["Bye!"], "Goodbye!"),
         (["Hi! What is 1 + 1?"], "1 + 1 = 2."),
         (["ok"], "All right."),

@@ -9,6 +9,7 @@ from typing import Any
 
 Schema = dict[str, Any]
 
+_EXACT = 2**53  # from here on, a float holds whole numbers only
 MOST = 10_000  # characters or members; what asks for more gets this many
 
 
@@ -23,7 +24,7 @@ def number_within(number: Fraction, schema: Schema) -> int | float:
         high = None if high is None else math.floor(high / step) * step
     number = number if low is None else max(number, low)
     number = number if high is None else min(number, high)
-    return int(number) if whole or number.denominator == 1 else float(number)
+    return int(number) if whole or number.denominator == 1 or abs(number) > _EXACT else float(number)
 
 
 def lowest(schema: Schema) -> Fraction | None:
@@ -50,8 +51,11 @@ _ENDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 
 
 def fits(text: str, schema: Schema) -> bool:
-    """Whether the schema's pattern and lengths allow this text."""
-    if "pattern" in schema and not re.search(schema["pattern"], text):
+    """Whether the schema's pattern and lengths allow this text. A pattern that Python cannot read allows none."""
+    try:
+        if "pattern" in schema and not re.search(schema["pattern"], text):
+            return False
+    except (re.error, FutureWarning):  # the last where warnings are errors
         return False
     return bool(schema.get("minLength", 0) <= len(text) <= schema.get("maxLength", len(text)))
 

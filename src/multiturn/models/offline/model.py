@@ -14,7 +14,7 @@ from multiturn.errors import InvalidInput
 from multiturn.messages import Message, Origin, Part, Reasoning, Refusal, Text, ToolCall, ToolResult, Usage
 from multiturn.models.offline.dialogue import Dialogue
 from multiturn.models.offline.skills import reply
-from multiturn.models.offline.tools import calls_for, report
+from multiturn.models.offline.tools import calls_for
 from multiturn.models.offline.typed import typed_answer
 from multiturn.request import Request, Settings
 
@@ -22,7 +22,8 @@ _ORIGIN = Origin(provider="offline", model="offline", format="offline")
 _DELAY = "MULTITURN_OFFLINE_DELAY_MS"
 _TOKEN = re.compile(r"\s*\S{1,16}\s*|\s+")
 _MEDIUM_TOKENS = 85
-_OTHER_WORDS = ("Once more: ", "In other words: ", "Put differently: ")
+_OTHER_WORDS = ("In other words: ", "Put differently: ", "Once more: ")
+_MOST_CHOICES = 128
 
 
 class OfflineModel:
@@ -75,12 +76,17 @@ def tokens(text: str) -> int:
 def _choices(dialogue: Dialogue) -> list[str]:
     """As many texts as were asked for: the same answer, otherwise begun. JSON cannot be begun otherwise."""
     settings = dialogue.request.settings
-    others = range(1, settings.choices or 1)
+    others = range(2, min(settings.choices or 1, _MOST_CHOICES) + 1)
     if settings.output:
         text = typed_answer(settings.output, dialogue)
         return [text, *(text for _ in others)]
-    text = report(dialogue) or reply(dialogue)
-    return [text, *(f"{_OTHER_WORDS[n % len(_OTHER_WORDS)]}{text}" for n in others)]
+    text = reply(dialogue)
+    return [text, *(f"{_other_words(n)}{text}" for n in others)]
+
+
+def _other_words(number: int) -> str:
+    """How the choice of this number begins."""
+    return _OTHER_WORDS[number - 2] if number - 2 < len(_OTHER_WORDS) else f"Choice {number}: "
 
 
 def _cut(text: str, settings: Settings) -> tuple[str, str]:

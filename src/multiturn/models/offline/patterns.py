@@ -18,7 +18,7 @@ def example_of(pattern: str) -> str | None:
     try:
         made, end = _alternatives(pattern, 0)
         return made if end == len(pattern) and re.search(pattern, made) else None
-    except (IndexError, ValueError, re.error):
+    except (IndexError, ValueError, re.error, FutureWarning):  # the last where warnings are errors
         return None
 
 
@@ -74,8 +74,10 @@ def _class(pattern: str, at: int) -> tuple[str, int]:
     while pattern[end] != "]":
         end += 2 if pattern[end] == "\\" else 1
     member = re.compile(pattern[at : end + 1])
-    likely = (*_LIKELY, *map(chr, range(33, 127)))
-    return next(char for char in likely if member.fullmatch(char)), end + 1
+    for char in (*_LIKELY, *map(chr, range(33, 127))):
+        if member.fullmatch(char):
+            return char, end + 1
+    raise ValueError(pattern)
 
 
 def _times(pattern: str, at: int) -> tuple[int, int]:

@@ -48,7 +48,7 @@ def greet(question: Question) -> str | None:
     fact = question.dialogue.facts.get("name")
     name = f", {fact.value}" if fact else ""
     if _GREETING.fullmatch(text):
-        return f"Hello{name}!" if name else f"Hello! {_WHAT}"
+        return _hello(question)
     if _THANKS.fullmatch(text):
         return f"You are welcome{name}."
     if _GOODBYE.fullmatch(text):
@@ -56,6 +56,18 @@ def greet(question: Question) -> str | None:
     if _HOW_ARE_YOU.fullmatch(text):
         return "Always the same, thank you: I am deterministic."
     return f"All right{name}." if _AGREEING.fullmatch(text) else None
+
+
+def _hello(question: Question) -> str:
+    """By name where we have met; otherwise with an introduction, unless one was given or the name comes right now."""
+    dialogue = question.dialogue
+    if known := dialogue.facts_before.get("name"):
+        return f"Hello, {known.value}!"
+    return "Hello!" if "name" in dialogue.facts or _introduced(question) else f"Hello! {_WHAT}"
+
+
+def _introduced(question: Question) -> bool:
+    return any(_WHAT in text for text in question.dialogue.said("assistant"))
 
 
 def introduce(question: Question) -> str | None:
@@ -78,5 +90,4 @@ def give_up(question: Question) -> str:
         return f"{_WHAT} I have read {read}, and found no question. {_CAN}"
     none = "nothing in them answers" if is_question(question.text) else "I have no skill for"
     said = f"I have read {read}, and {none} “{cut(question.text, 120)}”."
-    told_before = any(text.startswith(_WHAT) for text in question.dialogue.said("assistant"))
-    return f"{ABOUT}. {said}" if told_before else f"{_WHAT} {said} {_CAN}"
+    return f"{ABOUT}. {said}" if _introduced(question) else f"{_WHAT} {said} {_CAN}"

@@ -65,6 +65,12 @@ def report(dialogue: Dialogue) -> str | None:
     return "\n".join(_told(result, calls.get(result.call_id)) for result in dialogue.results) or None
 
 
+def beside_tools(dialogue: Dialogue) -> list[str]:
+    """The sentences that name no tool, in a message where others do."""
+    free = [sentence for sentence in dialogue.asked_sentences if not _best(sentence, dialogue)]
+    return free if len(free) < len(dialogue.asked_sentences) else []
+
+
 # --- which ----------------------------------------------------------------------------------------------------------
 
 
@@ -124,8 +130,8 @@ def _is_request(sentence: str, dialogue: Dialogue) -> bool:
 
 
 def _best(text: str, dialogue: Dialogue) -> ToolSpec | None:
-    best = max(dialogue.request.tools, key=lambda tool: _score(text, tool))
-    return best if _score(text, best) >= _ENOUGH else None
+    best = max(dialogue.request.tools, key=lambda tool: _score(text, tool), default=None)
+    return best if best and _score(text, best) >= _ENOUGH else None
 
 
 def _score(text: str, tool: ToolSpec) -> int:

@@ -12,7 +12,6 @@ from multiturn.models.offline.dialogue import Dialogue, Question
 from multiturn.models.offline.english import content_stems
 from multiturn.models.offline.schema import Filler
 from multiturn.models.offline.skills import reply
-from multiturn.models.offline.tools import report
 from multiturn.request import OutputSchema
 
 _WORDS = content_stems("answer reply response text message content summary explanation reasoning result output comment")
@@ -22,7 +21,7 @@ _NUMBERS = content_stems("answer result total sum value product difference final
 def typed_answer(output: OutputSchema, dialogue: Dialogue) -> str:
     """The JSON text of an instance. What a property's name calls an answer or a result is the answer in words, or the
     number it comes to; without a schema, the whole is an object with such an `answer`."""
-    in_words = report(dialogue) or reply(dialogue)
+    in_words = reply(dialogue)
     if output.schema is None:
         return _json({"answer": in_words})
     number = result_of(Question(dialogue.asked, dialogue))

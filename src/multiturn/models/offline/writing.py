@@ -27,7 +27,8 @@ _TIMES = re.compile(
 _AGAIN = re.compile(r"(?:that|it|this)(?: again)?|your(?:self| last (?:answer|message))|again", re.IGNORECASE)
 _MINE = re.compile(r"what i (?:just )?(?:said|wrote)|my last (?:message|sentence)|me", re.IGNORECASE)
 _WRITE = re.compile(
-    rf"{_PLEASE}(?:(?:write|generate|compose|make up|create|produce|stream)\b|(?:tell|give)(?: me| us)? (?:an?|some|\d+)\b)"
+    rf"{_PLEASE}(?:(?:write|generate|compose|make up|create|produce|stream)\b"
+    r"|(?:tell|give)(?: me| us)? (?:an?|some|\d+)\b)"
     r"(?P<what>.*?\b(?:\d[- ]words?|words|story|stories|text|essay|poem|paragraphs?|article|letter|tale|speech)\b.*)",
     re.IGNORECASE | re.DOTALL,
 )
