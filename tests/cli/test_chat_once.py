@@ -58,12 +58,15 @@ def test_words_from_a_pipe_are_answered_on_the_terminal(open_terminal: Open) -> 
 
 def test_system_and_model_come_from_options_variables_and_the_conversation(run: Run, tmp_path: Path) -> None:
     with Upstream() as upstream:
-        upstream.script(*(reply("ok") for _ in range(3)))
+        upstream.script(*(reply("ok") for _ in range(5)))
         to = ("chat", "--base-url", upstream.url, "--conversation", "c")
         run(*to, "--model", "first", "--system", "Be brief", "hi")
         run(*to, "hi")
-        run(*to, "hi", MULTITURN_MODEL="third")
-        assert [request.json["model"] for request in upstream.requests] == ["first", "first", "third"]
+        run(*to, "hi", MULTITURN_MODEL="of the variable")
+        run(*to, "--model", "other", "hi", MULTITURN_MODEL="of the variable")
+        run("chat", "--base-url", upstream.url, "--conversation", "new", "hi", MULTITURN_MODEL="of the variable")
+        asked = [request.json["model"] for request in upstream.requests]
+        assert asked == ["first", "first", "first", "other", "of the variable"]
         assert upstream.requests[1].json["messages"][0] == {"role": "system", "content": "Be brief"}
     store = f"sqlite:///{tmp_path}/elsewhere.db"
     run("chat", "--conversation", "there", "My name is Bob", MULTITURN_STORE=store)

@@ -33,7 +33,7 @@ answer was cut at a limit). A stopped answer is kept; the next turn sees it."""
     "--model",
     metavar="NAME",
     help="Who answers: offline, or provider:name, such as openai:gpt-5-mini.  "
-    "[default: MULTITURN_MODEL, else what the conversation used last, else offline]",
+    "[default: what the conversation used last, else MULTITURN_MODEL, else offline]",
 )
 @store_option
 @click.option("--conversation", metavar="ID", help="Go on with this conversation, or begin one of this name.")

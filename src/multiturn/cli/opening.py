@@ -46,20 +46,15 @@ async def open_chat(asked: Asked) -> Opened:
     """The conversation to talk in. Raises where no model can be meant, before anything is said."""
     store = open_for_writing(asked.store)
     id = await known_id(store, asked.conversation) if asked.conversation else None
-    named = asked.model or os.environ.get("MULTITURN_MODEL")
-    chat = Conversation(named, instructions=asked.system, store=store, id=id, base_url=asked.base_url)
-    model = chat.model
-    if not named and model == OFFLINE:
+    chat = Conversation(asked.model, instructions=asked.system, store=store, id=id, base_url=asked.base_url)
+    stored = await chat.alatest() if id else None
+    chosen = stored.model if stored and stored.model != OFFLINE else None  # the stand-in was nobody's choice
+    named = asked.model or chosen or os.environ.get("MULTITURN_MODEL")
+    chat.model = named or OFFLINE
+    if not named:
         _check_no_server(asked)
-    resolve(model, base_url=asked.base_url)
-    stored = await _stored_model(chat) if id else None
-    return Opened(chat, asked, resumed=stored is not None, stand_in=not named and not stored)
-
-
-async def _stored_model(chat: Conversation) -> str | None:
-    """The model that a conversation used last; None if there is no such conversation."""
-    latest = await chat.alatest()
-    return None if latest is None else latest.model
+    resolve(chat.model, base_url=asked.base_url)
+    return Opened(chat, asked, resumed=stored is not None, stand_in=named is None and stored is None)
 
 
 def _check_no_server(asked: Asked) -> None:
