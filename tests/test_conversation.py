@@ -14,6 +14,7 @@ from multiturn.errors import ConversationBusy, EmptyAnswer, ModelError, RateLimi
 from multiturn.events import Event, RunCompleted, RunContent, RunStarted
 from multiturn.messages import Usage, assistant, developer, system, tool_result, user
 from multiturn.request import Request, Settings
+from multiturn.stores.records import Filter
 from scripted import ScriptedModel
 
 
@@ -409,6 +410,51 @@ async def test_sends_on_one_conversation_queue_up(url: str) -> None:
     history = [message.text for message in await chat.ahistory()]
     assert sorted(history[::2]) == [f"{n}" for n in range(10)]
     assert history[1::2] == [f"heard {text}" for text in history[::2]]
+
+
+async def test_they_run_in_the_order_in_which_they_came(url: str) -> None:
+    chat = Conversation(ScriptedModel(delay_s=0.001), store=url)
+    await asyncio.gather(*(chat.asend(f"{n}") for n in range(6)))
+    assert [message.text for message in (await chat.ahistory())[::2]] == [f"{n}" for n in range(6)]
+
+
+async def test_a_conversation_may_fork_instead_of_queueing(url: str) -> None:
+    chat = Conversation(ScriptedModel(delay_s=0.2), store=url, on_conflict="fork")
+    first = await chat.asend("first")
+    slow = chat.astream("slow")
+    await anext(slow)
+    replies = await asyncio.gather(*(chat.asend(f"{n}") for n in range(2)))
+    replies += [event.reply async for event in slow if isinstance(event, RunCompleted)]
+    assert len({reply.turn.conversation for reply in replies}) == 3
+    assert {reply.turn.parent for reply in replies} == {first.turn.id}
+    assert len(await chat.store.family(chat.id)) == 3
+
+
+async def test_the_same_key_is_answered_once(url: str) -> None:
+    model = ScriptedModel()
+    chat = Conversation(model, store=url)
+    replies = await asyncio.gather(*(chat.asend("order a pizza", key="order-1") for _ in range(5)))
+    assert len({reply.turn.id for reply in replies}) == 1
+    assert len(model.requests) == 1
+    events = [event async for event in chat.astream("order a pizza", key="order-1")]
+    assert isinstance(events[-1], RunCompleted)
+    assert events[-1].reply == replies[0]
+    assert (await chat.asend("and another", key="order-2")).turn.id != replies[0].turn.id
+
+
+def test_a_key_whose_turn_failed_is_asked_again(url: str) -> None:
+    chat = Conversation(fails_once(ModelError("down")), store=url)
+    with pytest.raises(ModelError):
+        chat.send("hello", key="k")
+    assert chat.send("hello", key="k").text == "heard hello"
+
+
+def test_a_conversation_is_found_by_its_user(url: str) -> None:
+    chat = Conversation(ScriptedModel(), store=url, user="alice")
+    chat.send("hi")
+    fork = chat.fork()
+    found = asyncio.run(chat.store.conversations(filter=Filter(user="alice")))
+    assert {record.id for record in found} == {chat.id, fork.id}
 
 
 async def test_a_conversation_may_refuse_to_queue(url: str) -> None:

@@ -50,7 +50,7 @@ LAYERS = [
     {"path"},
     {"request", "reply"},
     {"formats", "stores", "events"},
-    {"models", "inputs"},
+    {"models", "inputs", "transfer"},
     {"agent"},
     {"recording"},
     {"sync", "conversation"},

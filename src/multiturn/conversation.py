@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from multiturn import agent, recording, sync
 from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDelta, TextDelta
-from multiturn.errors import InvalidInput, ModelError, NotFound
+from multiturn.errors import ConversationBusy, InvalidInput, ModelError, NotFound
 from multiturn.events import (
     Content,
     Event,
@@ -32,13 +32,14 @@ from multiturn.path import Path
 from multiturn.reply import Reply
 from multiturn.request import Request, Settings
 from multiturn.stores import open_store
-from multiturn.stores.base import HEAD, ConversationRecord, Head, Store
-from multiturn.turns import Turn, continues
+from multiturn.stores.base import Store
+from multiturn.stores.records import HEAD, ConversationRecord, Head
+from multiturn.turns import Turn, TurnStatus, continues
 
 if TYPE_CHECKING:
     from multiturn.models.http import Retries, Timeouts
 
-OnConflict: TypeAlias = Literal["queue", "reject"]
+OnConflict: TypeAlias = Literal["queue", "reject", "fork"]
 
 
 class Conversation:
@@ -48,9 +49,10 @@ class Conversation:
     that the stored conversation used last, else the built-in `offline`. `instructions` go before the history of every
     request; without them, the stored conversation's own. `store` is a URL or a `Store`; without one, memory. An `id`
     that the store knows goes on where it left off; without one, a new conversation begins. `base_url` and `api_key`
-    lead to any OpenAI-compatible endpoint; `timeouts` and `retries` say how patiently. `on_conflict` says what a send
-    does while another one runs on this conversation, here or in another process: wait its turn, or raise
-    `ConversationBusy`.
+    lead to any OpenAI-compatible endpoint; `timeouts` and `retries` say how patiently. `user` and `metadata` are
+    kept with the conversation, to find it by. `on_conflict` says what a send does while another one runs on this
+    conversation, here or in another process: wait its turn, raise `ConversationBusy`, or go on in a fork, whose id the
+    reply's turn has.
 
     Nothing is read, written or connected before the first call. Safe to use from several tasks and threads.
     """
@@ -67,12 +69,14 @@ class Conversation:
         api_key: str | None = None,
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
+        user: str | None = None,
         metadata: dict[str, str] | None = None,
         on_conflict: OnConflict = "queue",
     ) -> None:
         self.id = id or new_id("conv")
         self.store = open_store(store or "sqlite://") if isinstance(store, str | None) else store
         self.settings = settings or Settings()
+        self.user = user
         self.metadata = dict(metadata) if metadata else None
         self.on_conflict = on_conflict
         self._model = model
@@ -124,27 +128,41 @@ class Conversation:
 
     # --- one turn ------------------------------------------------------------------------------------------------
 
-    async def asend(self, said: Input, *, replace: str | None = None, metadata: dict[str, str] | None = None) -> Reply:
+    async def asend(
+        self,
+        said: Input,
+        *,
+        replace: str | None = None,
+        key: str | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Reply:
         """The model's reply, stored. `replace` takes the place of that turn: a sibling of it, and the head goes there.
+        `key` makes the send idempotent: the same key again on this conversation gives the same turn, once it was
+        answered, and does not ask the model.
 
         Raises a `ModelError` where the model fails: the words are kept in a failed turn, the head stays, `retry` runs
         them again. Raises `InvalidInput` before anything is stored.
         """
-        async with aclosing(self._run(said, replace=replace, metadata=metadata, stream=False)) as events:
+        async with aclosing(self._run(said, replace=replace, key=key, metadata=metadata, stream=False)) as events:
             async for event in events:
                 if isinstance(event, RunCompleted):
                     return event.reply
         raise AssertionError("a run ends with its reply or an exception")
 
     async def astream(
-        self, said: Input, *, replace: str | None = None, metadata: dict[str, str] | None = None
+        self,
+        said: Input,
+        *,
+        replace: str | None = None,
+        key: str | None = None,
+        metadata: dict[str, str] | None = None,
     ) -> AsyncGenerator[Event, None]:
         """The events of one turn as they come, the last one `RunCompleted` with the reply. Otherwise as `asend`.
 
         Leaving the loop early, or cancelling the task, ends the call and leaves the turn `incomplete` with the text so
         far, which the next turn then sees; with no text yet, the head stays.
         """
-        async with aclosing(self._run(said, replace=replace, metadata=metadata, stream=True)) as events:
+        async with aclosing(self._run(said, replace=replace, key=key, metadata=metadata, stream=True)) as events:
             async for event in events:
                 yield event
 
@@ -161,7 +179,7 @@ class Conversation:
         return await self.asend(said, replace=turn_id)
 
     async def _run(
-        self, said: Input, *, replace: str | None, metadata: dict[str, str] | None, stream: bool
+        self, said: Input, *, replace: str | None, key: str | None, metadata: dict[str, str] | None, stream: bool
     ) -> AsyncGenerator[Event, None]:
         await self._open()
         model = self._resolve()
@@ -175,9 +193,27 @@ class Conversation:
             metadata=dict(metadata) if metadata else None,
         )
         parent: str | Head | None = HEAD if replace is None else (await self.store.turn(replace)).parent
-        written = await recording.begin(
-            self.store, turn, model, parent=parent, metadata=self.metadata, queue=self.on_conflict == "queue"
-        )
+        try:
+            written = await recording.begin(
+                self.store,
+                turn,
+                model,
+                parent=parent,
+                user=self.user,
+                metadata=self.metadata,
+                key=key,
+                queue=self.on_conflict == "queue",
+            )
+        except ConversationBusy:
+            if self.on_conflict != "fork":
+                raise
+            fork = await self.afork()
+            async for event in fork._run(said, replace=replace, key=key, metadata=metadata, stream=stream):
+                yield event
+            return
+        if written.turn.status is not TurnStatus.IN_PROGRESS:
+            yield RunCompleted(Reply(written.turn))
+            return
         path = Path()
         try:
             path = await self._path_to(written.turn.parent)
@@ -273,6 +309,7 @@ class Conversation:
             store=self.store,
             id=id or new_id("conv"),
             settings=self.settings,
+            user=self.user or record.user,
             metadata=self.metadata or record.metadata,
             base_url=self._endpoint[0],
             api_key=self._endpoint[1],
@@ -283,6 +320,7 @@ class Conversation:
         fork._record = await self.store.create(
             ConversationRecord(
                 id=fork.id,
+                user=fork.user,
                 head=at or record.head,
                 model=model if isinstance(model, str) else None,
                 instructions=instructions or None,
@@ -299,15 +337,27 @@ class Conversation:
 
     # --- the sync face -------------------------------------------------------------------------------------------
 
-    def send(self, said: Input, *, replace: str | None = None, metadata: dict[str, str] | None = None) -> Reply:
+    def send(
+        self,
+        said: Input,
+        *,
+        replace: str | None = None,
+        key: str | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Reply:
         """As `asend`."""
-        return sync.run(self.asend(said, replace=replace, metadata=metadata))
+        return sync.run(self.asend(said, replace=replace, key=key, metadata=metadata))
 
     def stream(
-        self, said: Input, *, replace: str | None = None, metadata: dict[str, str] | None = None
+        self,
+        said: Input,
+        *,
+        replace: str | None = None,
+        key: str | None = None,
+        metadata: dict[str, str] | None = None,
     ) -> Iterator[Event]:
         """As `astream`. The answer goes on arriving while the loop's body works."""
-        return sync.iterate(self.astream(said, replace=replace, metadata=metadata))
+        return sync.iterate(self.astream(said, replace=replace, key=key, metadata=metadata))
 
     def retry(self) -> Reply:
         """As `aretry`."""

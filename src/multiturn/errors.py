@@ -26,6 +26,8 @@
         EmptyAnswer             the model answered with nothing at all
       StoreError              the store cannot do its work
         SchemaTooNew            the file was written by a newer multiturn
+        Sealed                  what is stored is encrypted, and the key is missing or another
+        SearchOff               what was said cannot be searched, for it is encrypted
 
 Blame is the type: `InvalidInput` is yours to mend, a `ModelError` the provider's, a `StoreError` the disk's. After any
 `ModelError` the conversation is as it was before, and `retry()` runs the same words again.
@@ -173,3 +175,11 @@ class StoreError(MultiturnError):
 
 class SchemaTooNew(StoreError):
     """The store was written by a newer version of multiturn; upgrade to read it."""
+
+
+class Sealed(StoreError):
+    """What is stored is encrypted, and the key that was given, if any, does not open it."""
+
+
+class SearchOff(StoreError):
+    """What was said is encrypted, so that there are no words to search."""

@@ -7,20 +7,21 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from multiturn.agent import CUT_SHORT
 from multiturn.deltas import Answer, Delta, Fold
 from multiturn.errors import ConversationBusy, StoreError
 from multiturn.messages import Message, Origin
 from multiturn.models.base import Model
-from multiturn.stores.base import Head, Store
+from multiturn.stores.base import Store
+from multiturn.stores.records import Head
 from multiturn.turns import Fault, Totals, Turn, TurnStatus, finished
 
 T = TypeVar("T")
 
 _DRAFT_EVERY_S = 0.1  # how much of a stream a crash may lose
-_POLL_FIRST_S, _POLL_LAST_S = 0.002, 0.1  # how often a queued send asks whether it may
+_POLL_S = 0.005  # how often a send that waits asks whether it may; only the first in line asks the store
 
 
 class Recording:
@@ -102,23 +103,72 @@ class Recording:
 
 
 async def begin(
-    store: Store, turn: Turn, model: Model, *, parent: str | Head | None, metadata: dict[str, str] | None, queue: bool
+    store: Store,
+    turn: Turn,
+    model: Model,
+    *,
+    parent: str | Head | None,
+    user: str | None,
+    metadata: dict[str, str] | None,
+    key: str | None,
+    queue: bool,
 ) -> Recording:
-    """A recording of this turn, which is in the store from now on. With `queue`, waits while another turn runs on the
-    conversation; without, raises `ConversationBusy`. Cancelled while it waits, it leaves nothing behind."""
-    pause = _POLL_FIRST_S
-    while True:
-        writing = asyncio.ensure_future(store.begin(turn, parent=parent, metadata=metadata))
-        try:
-            return Recording(store, await asyncio.shield(writing), model)
-        except ConversationBusy:
-            if not queue:
-                raise
-        except asyncio.CancelledError:
-            await _abandon(store, writing, model)
-            raise
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, _POLL_LAST_S)
+    """A recording of this turn, which is in the store from now on; of the turn that was answered under `key` before,
+    if there is one, and then it has ended already. With `queue`, waits while another turn runs on the conversation,
+    behind those of this process that wait already; without, raises `ConversationBusy`. Cancelled while it waits, it
+    leaves nothing behind."""
+    async with _Place(store, turn.conversation) as place:
+        while True:
+            if place.is_first:
+                try:
+                    return await _begin_once(store, turn, model, parent=parent, user=user, metadata=metadata, key=key)
+                except ConversationBusy:
+                    if not queue:
+                        raise
+            elif not queue:
+                raise ConversationBusy(turn.conversation)
+            await asyncio.sleep(_POLL_S)
+
+
+async def _begin_once(
+    store: Store,
+    turn: Turn,
+    model: Model,
+    *,
+    parent: str | Head | None,
+    user: str | None,
+    metadata: dict[str, str] | None,
+    key: str | None,
+) -> Recording:
+    writing = asyncio.ensure_future(store.begin(turn, parent=parent, user=user, metadata=metadata, key=key))
+    try:
+        return Recording(store, await asyncio.shield(writing), model)
+    except asyncio.CancelledError:
+        await _abandon(store, writing, model)
+        raise
+
+
+class _Place:
+    """A place in the line of those in this process that want to begin a turn on one conversation."""
+
+    _lines: ClassVar[dict[tuple[int, str], list[_Place]]] = {}
+
+    def __init__(self, store: Store, conversation: str) -> None:
+        self._name = (id(store), conversation)
+
+    @property
+    def is_first(self) -> bool:
+        return self._lines[self._name][0] is self
+
+    async def __aenter__(self) -> _Place:
+        self._lines.setdefault(self._name, []).append(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        line = self._lines[self._name]
+        line.remove(self)
+        if not line:
+            self._lines.pop(self._name, None)
 
 
 async def _abandon(store: Store, writing: asyncio.Future[Turn], model: Model) -> None:

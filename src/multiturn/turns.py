@@ -23,15 +23,16 @@ class TurnStatus(StrEnum):
     FAILED = "failed"  # the model or the way to it raised an error; the head did not move
 
 
-class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
+class Fault(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Why a turn failed: the error's class name, and its message for people."""
 
     kind: str
     message: str
 
 
-class Totals(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Sums over a path, from the root to this turn inclusive. `bytes` is the size of the messages as our JSON."""
+class Totals(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
+    """Sums over a path, from the root to this turn inclusive. `bytes` is the size of the messages as our JSON. In JSON
+    an array, for every turn has one."""
 
     turns: int = 0
     messages: int = 0
@@ -39,7 +40,7 @@ class Totals(msgspec.Struct, frozen=True, omit_defaults=True):
     usage: Usage = Usage()
 
 
-class Turn(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=True, kw_only=True):
+class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_defaults=True, kw_only=True):
     """One exchange. `output` holds every message of the run in order: answers, and between them tool results.
 
     `model` is the name that was asked for; `output[i].origin` says who really answered. `instructions` are those this
@@ -48,8 +49,8 @@ class Turn(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=T
     provider's finish reason. Times are seconds since the epoch.
     """
 
-    id: str
-    conversation: str
+    id: str = ""
+    conversation: str = ""
     parent: str | None = None
     status: TurnStatus = TurnStatus.IN_PROGRESS
     input: tuple[Message, ...] = ()
@@ -57,13 +58,17 @@ class Turn(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaults=T
     alternatives: tuple[Message, ...] = ()
     instructions: str | None = None
     model: str | None = None
-    usage: Usage = Usage()
     reason: str | None = None
     error: Fault | None = None
     created_at: float = 0.0
     finished_at: float | None = None
     totals: Totals = Totals()
     metadata: dict[str, str] | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all its model calls."""
+        return sum((message.usage for message in self.output if message.usage), start=Usage())
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -88,26 +93,22 @@ def finished(
     error: Fault | None = None,
 ) -> Turn:
     """The same turn, ended at time `at`. `before` are the parent's totals."""
-    output = tuple(output)
-    usage = sum((message.usage for message in output if message.usage), start=Usage())
-    messages = turn.input + output
-    totals = Totals(
-        turns=before.turns + 1,
-        messages=before.messages + len(messages),
-        bytes=before.bytes + len(msgspec.json.encode(messages)),
-        usage=before.usage + usage,
-    )
-    return msgspec.structs.replace(
+    ended = msgspec.structs.replace(
         turn,
         status=status,
-        output=output,
+        output=tuple(output),
         alternatives=tuple(alternatives),
-        usage=usage,
         reason=reason,
         error=error,
         finished_at=at,
-        totals=totals,
     )
+    totals = Totals(
+        turns=before.turns + 1,
+        messages=before.messages + len(ended.messages),
+        bytes=before.bytes + len(msgspec.json.encode(ended.messages)),
+        usage=before.usage + ended.usage,
+    )
+    return msgspec.structs.replace(ended, totals=totals)
 
 
 def continues(turn: Turn) -> bool:
@@ -115,4 +116,12 @@ def continues(turn: Turn) -> bool:
     show. After a failure, or a stop before the first word, the next turn sees what this one saw."""
     if turn.status is TurnStatus.INCOMPLETE:
         return any(message.parts for message in turn.output)
+    return turn.status is TurnStatus.COMPLETED
+
+
+def answered(turn: Turn) -> bool:
+    """Whether the model has had its say: the turn is complete, or cut short by a limit of its own. What was stopped,
+    crashed or failed may be asked again."""
+    if turn.status is TurnStatus.INCOMPLETE:
+        return turn.reason not in ("interrupted", "crashed")
     return turn.status is TurnStatus.COMPLETED

@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from multiturn.deltas import TextDelta
 from multiturn.errors import ConversationBusy, InvalidInput, NotFound
 from multiturn.ids import new_id
-from multiturn.messages import assistant, user
-from multiturn.stores import open_store
-from multiturn.stores.base import ConversationRecord, Store
-from multiturn.turns import Totals, Turn, TurnStatus, finished
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    store = open_store("sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path}/chats.db")
-    yield store
-    await store.aclose()
-
-
-def new_turn(conversation: str = "c", text: str = "hello", *, at: float = 1.0) -> Turn:
-    return Turn(id=new_id("turn"), conversation=conversation, input=(user(text),), created_at=at, model="m")
-
-
-def ended(turn: Turn, status: TurnStatus = TurnStatus.COMPLETED, *, text: str = "hi", at: float = 2.0) -> Turn:
-    output = (assistant(text),) if text else ()
-    return finished(turn, status, before=Totals(), at=at, output=output)
-
-
-async def say(store: Store, conversation: str = "c", text: str = "hello", *, parent: str | None = "") -> Turn:
-    """One whole turn, as it stands in the store."""
-    turn = new_turn(conversation, text)
-    turn = await (store.begin(turn) if parent == "" else store.begin(turn, parent=parent))
-    turn = ended(turn, text=f"re: {text}")
-    await store.finish(turn)
-    return turn
-
-
-async def texts(store: Store, head: str | None) -> list[str]:
-    return [] if head is None else [turn.input[0].text for turn in await store.path(head)]
+from multiturn.stores.base import Store
+from multiturn.stores.records import ConversationRecord, Cursor
+from multiturn.turns import Turn, TurnStatus
+from stores.saying import ended, new_turn, say, texts
 
 
 async def test_a_turn_is_readable_from_the_moment_it_begins(store: Store) -> None:
@@ -116,33 +85,33 @@ async def test_a_turn_ends_once(store: Store) -> None:
 
 
 async def test_siblings_share_what_came_before_them(store: Store) -> None:
-    first = await say(store, text="1")
-    await say(store, text="2")
-    sibling = await say(store, text="2, otherwise", parent=first.id)
-    child = await say(store, text="3")
+    first = await say(store, "c", "1")
+    await say(store, "c", "2")
+    sibling = await say(store, "c", "2, otherwise", parent=first.id)
+    child = await say(store, "c", "3")
     assert sibling.parent == first.id
     assert await texts(store, child.id) == ["1", "2, otherwise", "3"]
 
 
 async def test_a_second_root_starts_an_empty_path(store: Store) -> None:
-    await say(store, text="1")
-    other = await say(store, text="1, otherwise", parent=None)
+    await say(store, "c", "1")
+    other = await say(store, "c", "1, otherwise", parent=None)
     assert await texts(store, other.id) == ["1, otherwise"]
 
 
 async def test_siblings_of_siblings_keep_their_own_paths(store: Store) -> None:
-    root = await say(store, text="r")
+    root = await say(store, "c", "r")
     leaves = []
     for n in range(5):
-        middle = await say(store, text=f"m{n}", parent=root.id)
-        leaves += [await say(store, text=f"m{n}.{k}", parent=middle.id) for k in range(3)]
+        middle = await say(store, "c", f"m{n}", parent=root.id)
+        leaves += [await say(store, "c", f"m{n}.{k}", parent=middle.id) for k in range(3)]
     assert [await texts(store, leaf.id) for leaf in leaves] == [
         ["r", f"m{n}", f"m{n}.{k}"] for n in range(5) for k in range(3)
     ]
 
 
 async def test_a_fork_goes_its_own_way(store: Store) -> None:
-    first, second = await say(store, text="1"), await say(store, text="2")
+    first, second = await say(store, "c", "1"), await say(store, "c", "2")
     await store.create(ConversationRecord(id="fork", head=first.id, model="other", instructions="be brief"))
     mine = await say(store, "fork", "2f")
     assert await texts(store, mine.id) == ["1", "2f"]
@@ -163,10 +132,10 @@ async def test_an_id_is_created_once(store: Store) -> None:
 
 
 async def test_the_tree_holds_every_turn_and_parents_come_first(store: Store) -> None:
-    first = await say(store, text="1")
-    failed = await store.begin(new_turn(text="2"))
+    first = await say(store, "c", "1")
+    failed = await store.begin(new_turn("c", "2"))
     await store.finish(ended(failed, TurnStatus.FAILED))
-    await say(store, text="2 again")
+    await say(store, "c", "2 again")
     await store.create(ConversationRecord(id="fork", head=first.id))
     await say(store, "fork", "2f")
     await say(store, "stranger", "not ours")
@@ -193,14 +162,14 @@ async def test_conversations_come_last_updated_first_and_in_pages(store: Store) 
         await store.finish(ended(turn, at=10.0 + n))
     page = await store.conversations(limit=2)
     assert [record.id for record in page] == ["c4", "c3"]
-    rest = await store.conversations(limit=10, before=page[-1].updated_at)
+    rest = await store.conversations(limit=10, after=Cursor(page[-1].updated_at, page[-1].id))
     assert [record.id for record in rest] == ["c2", "c1", "c0"]
 
 
 async def test_the_head_can_be_moved_back_and_away(store: Store) -> None:
-    first, second = await say(store, text="1"), await say(store, text="2")
+    first, second = await say(store, "c", "1"), await say(store, "c", "2")
     await store.move_head("c", first.id)
-    assert (await say(store, text="2b")).parent == first.id
+    assert (await say(store, "c", "2b")).parent == first.id
     await store.move_head("c", None)
     record = await store.conversation("c")
     assert (record.head, record.latest) == (None, None)
@@ -234,7 +203,7 @@ async def test_deleting_takes_the_turns_along(store: Store) -> None:
 
 
 async def test_deleting_leaves_what_others_stand_on(store: Store) -> None:
-    first, second = await say(store, text="1"), await say(store, text="2")
+    first, second = await say(store, "c", "1"), await say(store, "c", "2")
     await store.create(ConversationRecord(id="fork", head=first.id))
     mine = await say(store, "fork", "2f")
     await store.delete("c")
@@ -247,7 +216,7 @@ async def test_deleting_leaves_what_others_stand_on(store: Store) -> None:
 
 
 async def test_deleting_leaves_what_others_have_made_and_left(store: Store) -> None:
-    first = await say(store, text="1")
+    first = await say(store, "c", "1")
     await store.create(ConversationRecord(id="fork", head=first.id))
     left = await say(store, "fork", "said, then reset")
     await store.move_head("fork", None)

@@ -17,7 +17,7 @@ from multiturn.errors import ConversationBusy, InvalidInput, SchemaTooNew, Store
 from multiturn.ids import new_id
 from multiturn.messages import assistant, user
 from multiturn.stores import open_store
-from multiturn.stores.base import ConversationRecord
+from multiturn.stores.records import ConversationRecord
 from multiturn.stores.sqlite import SQLiteStore
 from multiturn.turns import Totals, Turn, TurnStatus, finished
 
@@ -211,8 +211,12 @@ async def test_what_a_turn_adds_does_not_depend_on_how_many_there_are(tmp_path: 
 
 async def test_a_store_that_nobody_holds_closes_itself(tmp_path: Path) -> None:
     await say(SQLiteStore(tmp_path / "chats.db"))
-    await asyncio.sleep(0)
-    assert [path.name for path in tmp_path.iterdir()] == ["chats.db"]
+    for _ in range(200):
+        if [path.name for path in tmp_path.iterdir()] == ["chats.db"]:
+            break
+        await asyncio.sleep(0.01)
+    else:
+        pytest.fail("the store is still open")
 
 
 def test_deltas_are_written_in_the_order_they_came(tmp_path: Path) -> None:

@@ -16,11 +16,19 @@ import click
 
 import multiturn
 from multiturn.cli.chat import chat
+from multiturn.cli.check import check
 from multiturn.cli.console import prepare_streams
 from multiturn.cli.delete import delete
+from multiturn.cli.export import export
 from multiturn.cli.fork import fork
+from multiturn.cli.gc import gc
+from multiturn.cli.import_ import import_
 from multiturn.cli.listing import list_
+from multiturn.cli.seal import new_key, reseal
+from multiturn.cli.search import search
 from multiturn.cli.show import show
+from multiturn.cli.stats import stats
+from multiturn.cli.usage import usage
 from multiturn.errors import MultiturnError
 
 
@@ -58,7 +66,7 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (chat, list_, show, fork, delete):
+for command in (chat, list_, show, search, fork, export, import_, usage, stats, delete, gc, check, new_key, reseal):
     cli.add_command(command)
 
 

@@ -54,6 +54,12 @@ def console(*, stderr: bool = False, width: int | None = None) -> Console:
     return Console(stderr=stderr, width=width, theme=Theme(_LOOK), markup=False, highlight=False, emoji=False)
 
 
+def note(text: str) -> None:
+    """Say something aside, on stderr."""
+    err = console(stderr=True)
+    err.print(text, style="note", soft_wrap=not err.is_terminal)
+
+
 def is_terminal(*streams: TextIO) -> bool:
     """Whether a person is at the other end of all of these."""
     return all(stream.isatty() for stream in streams)

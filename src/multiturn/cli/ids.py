@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import click
 
 from multiturn.errors import NotFound
-from multiturn.stores.base import ConversationRecord, Store
+from multiturn.stores.base import Store
+from multiturn.stores.records import ConversationRecord
 from multiturn.turns import Turn
 
 _MADE_UP = re.compile(r"(conv|turn)_[0-9a-v]{26}")

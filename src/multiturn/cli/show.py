@@ -9,7 +9,8 @@ import click
 from multiturn.cli.places import open_for_reading, store_option
 
 if TYPE_CHECKING:
-    from multiturn.stores.base import ConversationRecord, Store
+    from multiturn.stores.base import Store
+    from multiturn.stores.records import ConversationRecord
     from multiturn.turns import Turn
 
 

@@ -21,7 +21,8 @@ from rich.text import Text
 from multiturn.cli.console import console, one_line, print_lines, printable
 from multiturn.cli.ids import short
 from multiturn.cli.transcript import counted, words_of
-from multiturn.stores.base import ConversationRecord, Store
+from multiturn.stores.base import Store
+from multiturn.stores.records import ConversationRecord
 from multiturn.turns import Turn, TurnStatus
 
 _MARKS = {

@@ -8,41 +8,31 @@ Turns form a tree and are never rewritten. A conversation is a head on that tree
   lock dies with its holder.
 - **A crash ends in `incomplete`.** A turn whose runner is gone is closed by whoever comes next, with the deltas that
   had been appended.
-- **Growth is the new turn.** No call's cost, in time or bytes, depends on how much was said before, except `path` and
-  `tree`, which give it all back.
+- **Growth is the new turn.** No call's cost, in time or bytes, depends on how much was said before, except of those
+  that give it all back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
-
-import msgspec
+from typing import Protocol
 
 from multiturn.deltas import Delta
+from multiturn.stores.records import (
+    EVERYTHING,
+    HEAD,
+    Collected,
+    ConversationRecord,
+    Cursor,
+    Filter,
+    Found,
+    Head,
+    Retention,
+    Statistics,
+    UsageBy,
+    UsageRow,
+)
 from multiturn.turns import Turn
-
-
-class ConversationRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What is kept of a conversation beside its turns. `head` is the turn that the next one follows, None at the
-    start and after a reset; `latest` the turn begun last, also where it failed. `model` and `instructions` are those
-    of the latest turn. Times are seconds since the epoch."""
-
-    id: str
-    head: str | None = None
-    latest: str | None = None
-    model: str | None = None
-    instructions: str | None = None
-    metadata: dict[str, str] | None = None
-    created_at: float = 0.0
-    updated_at: float = 0.0
-
-
-class Head(msgspec.Struct, frozen=True):
-    """The parent of a turn that follows whatever the head is when it begins."""
-
-
-HEAD: Final = Head()
 
 
 class Store(Protocol):
@@ -51,15 +41,23 @@ class Store(Protocol):
     Every method raises `StoreError` where the medium fails. `NotFound` names what is missing.
     """
 
+    # --- conversations and turns ---
+
     @property
     def url(self) -> str:
-        """The URL that opens this store again."""
+        """The URL that opens this store again; without a password."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` has been called."""
 
     async def conversation(self, id: str) -> ConversationRecord:
         """One conversation. Raises `NotFound`."""
 
-    async def conversations(self, *, limit: int = 100, before: float | None = None) -> tuple[ConversationRecord, ...]:
-        """Conversations, the last updated first; those updated before the time `before`, if given."""
+    async def conversations(
+        self, *, filter: Filter = EVERYTHING, limit: int = 100, after: Cursor | None = None
+    ) -> tuple[ConversationRecord, ...]:
+        """Conversations, the last updated first, then by id, descending; those behind `after`, if given."""
 
     async def create(self, record: ConversationRecord) -> ConversationRecord:
         """Create a conversation, and give it back with its times. With a `head` it stands on that turn's tree, sharing
@@ -75,12 +73,26 @@ class Store(Protocol):
         """Every turn of the conversation's tree, a parent before its children: failed ones, forks and edits too.
         Raises `NotFound`."""
 
+    async def family(self, conversation_id: str) -> tuple[ConversationRecord, ...]:
+        """The conversations on the same tree, this one among them, by id. Raises `NotFound`."""
+
+    # --- a turn's life ---
+
     async def begin(
-        self, turn: Turn, *, parent: str | Head | None = HEAD, metadata: dict[str, str] | None = None
+        self,
+        turn: Turn,
+        *,
+        parent: str | Head | None = HEAD,
+        user: str | None = None,
+        metadata: dict[str, str] | None = None,
+        key: str | None = None,
     ) -> Turn:
         """Store a new turn, in progress, and give it back with its `parent` filled in. Creates the conversation with
-        this `metadata` if there is none. Raises `ConversationBusy` while another turn runs there, `NotFound` if there
-        is no such parent on the conversation's tree."""
+        this `user` and `metadata` if there is none. Raises `ConversationBusy` while another turn runs there,
+        `NotFound` if there is no such parent on the conversation's tree.
+
+        `key` makes the call idempotent: if a turn of this conversation has begun under it and is `answered`, nothing
+        is stored and that turn comes back. One that was not answered leaves its key to the new turn."""
 
     def append(self, turn_id: str, deltas: Sequence[Delta]) -> None:
         """Keep what a running turn has streamed since the last call. Does not wait and does not raise: these deltas
@@ -95,9 +107,53 @@ class Store(Protocol):
         """Set the head, to a turn of the conversation's own tree or to None. Raises `NotFound`, and
         `ConversationBusy` while a turn runs."""
 
+    # --- finding ---
+
+    async def search(self, words: str, *, user: str | None = None, limit: int = 20) -> tuple[Found, ...]:
+        """Turns in which all of these words stand, the newest first; a part in double quotes must stand as it is, and
+        a word that ends in `*` is a beginning. Case and accents do not count. Raises `SearchOff` where what was said
+        is sealed, `InvalidInput` where there is no word to look for."""
+
+    async def usage(
+        self, by: UsageBy, *, since: float | None = None, until: float | None = None
+    ) -> tuple[UsageRow, ...]:
+        """What was used, summed, the most tokens first (days: oldest first). `since` and `until` are days: any time
+        within them."""
+
+    async def statistics(self) -> Statistics:
+        """How much there is."""
+
+    # --- letting go ---
+
     async def delete(self, conversation_id: str) -> None:
         """Delete the conversation and every turn that no other conversation stands on or has made. Raises
         `NotFound`, and `ConversationBusy` while a turn runs."""
+
+    async def delete_turn(self, turn_id: str) -> int:
+        """Delete a turn and all its descendants; how many turns that were. A conversation that stood on one of them
+        stands on the turn's parent now. Raises `NotFound`, and `ConversationBusy` while one of them runs."""
+
+    async def delete_user(self, user: str) -> int:
+        """Delete every conversation of a user, as `delete` does; how many there were. Raises `ConversationBusy`, and
+        deletes nothing, while a turn runs on one of them."""
+
+    async def collect(self, retention: Retention) -> Collected:
+        """Delete what the rules let go, in small transactions, and give space back. Conversations on which a turn runs
+        are left for the next time."""
+
+    # --- moving and checking ---
+
+    async def restore(self, records: Sequence[ConversationRecord], turns: Sequence[Turn]) -> None:
+        """Store whole conversations of one tree and their finished turns, parents first, as they were elsewhere, in
+        one transaction. Raises `InvalidInput` if one of the ids is taken."""
+
+    async def reseal(self) -> int:
+        """Write every turn again as the seal is now, under its first key or plainly, in small transactions, and make
+        the index of words anew or do away with it; how many turns. After that, older keys can go. Interrupted, it can
+        be run again."""
+
+    async def check(self) -> tuple[str, ...]:
+        """What is wrong with the tree, a sentence each; empty if all is well."""
 
     async def aclose(self) -> None:
         """Write what is waiting and let go of the medium. Closing twice is fine."""

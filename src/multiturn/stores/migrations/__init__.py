@@ -1,1 +1,0 @@
-"""Schema changes, numbered, forward only; a released file never changes."""

@@ -1,0 +1,181 @@
+"""The connections of one store: a pool for work, and errors that say what happened in our own words.
+
+The only module that knows the driver, asyncpg, by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import asyncpg
+
+from multiturn.errors import InvalidInput, MultiturnError, StoreError
+from multiturn.stores.postgres.addresses import Address
+from multiturn.stores.postgres.locks import recover
+from multiturn.stores.postgres.runners import Runner
+from multiturn.stores.postgres.schema import migrate
+from multiturn.stores.postgres.session import BY_WHOLE_TABLES, Connection, Session
+from multiturn.stores.postgres.worker import Worker
+from multiturn.stores.sealing import Seal
+
+T = TypeVar("T")
+Work = Callable[[Session], Awaitable[T]]
+
+_CONNECT_S = 10.0
+_STATEMENT_S = 120.0  # how long a server may be silent before it counts as lost
+_CLOSE_S = 5.0
+_IDLE_S = 300.0  # an unused connection is given back
+_ATTEMPTS = 3  # where the server undid one of several that stood in each other's way
+
+# A statement is planned once for a connection, often while the tables are small; the plan has to do when they are not.
+# So everything goes by the keys; `session.Session.sums` is for what reads whole tables.
+_SETTINGS = {"application_name": "multiturn", "jit": "off", "work_mem": "32MB"} | dict.fromkeys(BY_WHOLE_TABLES, "off")
+# The runner's own connection: how soon a machine that has fallen silent counts as gone, about half a minute; and what
+# is streamed need outlive a process, not a power loss.
+_RUNNER_SETTINGS = {
+    "synchronous_commit": "off",
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
+_Lost = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InterfaceError,
+)
+_Undone = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_Unfit = (
+    asyncpg.CharacterNotInRepertoireError,
+    asyncpg.UntranslatableCharacterError,
+    asyncpg.ProgramLimitExceededError,
+)
+
+
+class Connections:
+    """Work on connections, from any thread. Nothing is connected before the first."""
+
+    def __init__(self, address: Address, *, seal: Seal, tenant: str, most: int) -> None:
+        self._address = address
+        self._seal = seal
+        self._tenant = tenant
+        self._most = most
+        self._worker = Worker("multiturn-postgres")
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening: asyncio.Lock | None = None
+        self.runner = Runner(self._connect_runner, seal=seal, tenant=tenant)
+
+    @property
+    def closed(self) -> bool:
+        return self._worker.closed
+
+    def submit(self, work: Work[T], *, again: bool = False) -> Future[T]:
+        """The future of what work gives. Where the connection is lost, work runs once more on a fresh one if `again`;
+        it must not matter then whether the first was done. Raises `StoreError` for all that the driver raises."""
+        return self._worker.submit(self._run(work, again))
+
+    def submit_deltas(self, turn_id: str, body: bytes) -> None:
+        """Keep what a turn has streamed, soon."""
+        self._worker.submit(self._keep(turn_id, body)).add_done_callback(lambda done: done.exception())
+
+    def close(self) -> None:
+        """Finish what was submitted and let go of everything. Closing twice is fine."""
+        self._worker.close(self._end())
+
+    async def _run(self, work: Work[T], again: bool) -> T:
+        undone = 0
+        while True:
+            try:
+                pool = await self._opened()
+                async with pool.acquire() as connection:
+                    return await work(Session(connection, self._seal, self._tenant))
+            except MultiturnError:
+                raise
+            except _Undone as error:
+                undone += 1
+                if undone == _ATTEMPTS:
+                    raise self._translated(error) from error
+            except _Lost as error:
+                if not again:
+                    raise self._translated(error) from self._cause(error)
+                again = False
+            except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+                raise self._translated(error) from self._cause(error)
+
+    async def _keep(self, turn_id: str, body: bytes) -> None:
+        await self._opened()
+        await self.runner.keep(turn_id, body)
+
+    # --- opening and closing ------------------------------------------------------------------------------------
+
+    async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+        if self._pool is not None:
+            return self._pool
+        self._opening = self._opening or asyncio.Lock()
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await self._open()
+        return self._pool
+
+    async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
+        first = await self._connect()
+        try:
+            await migrate(first, self._address.schema)
+            await recover(Session(first, self._seal, self._tenant), self.runner)
+        finally:
+            await _hang_up(first)
+        return await asyncpg.create_pool(
+            self._address.url,
+            min_size=0,
+            max_size=self._most,
+            max_inactive_connection_lifetime=_IDLE_S,
+            timeout=_CONNECT_S,
+            command_timeout=_STATEMENT_S,
+            reset=_nothing,
+            server_settings=self._settings(),
+        )
+
+    async def _connect(self, **settings: str) -> Connection:
+        return await asyncpg.connect(self._address.url, timeout=_CONNECT_S, server_settings=self._settings() | settings)
+
+    async def _connect_runner(self) -> Connection:
+        return await self._connect(**_RUNNER_SETTINGS)
+
+    def _settings(self) -> dict[str, str]:
+        return _SETTINGS | {"search_path": self._address.schema}
+
+    async def _end(self) -> None:
+        await self.runner.close()
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), _CLOSE_S)
+            except Exception:
+                self._pool.terminate()
+        await asyncio.sleep(0)  # transports close on the loop's next round
+
+    # --- errors -------------------------------------------------------------------------------------------------
+
+    def _translated(self, error: Exception) -> MultiturnError:
+        said = self._address.without_secrets(str(error)) or type(error).__name__
+        if isinstance(error, _Unfit):
+            return InvalidInput(f"PostgreSQL cannot keep this: {said}")
+        return StoreError(f"the PostgreSQL store {self._address.shown} failed: {said}")
+
+    def _cause(self, error: Exception) -> Exception | None:
+        """The original, unless it gives the password away."""
+        return error if self._address.without_secrets(str(error)) == str(error) else None
+
+
+async def _nothing(connection: Any) -> None:
+    """Between two pieces of work there is nothing to reset: what is set is set for a transaction."""
+
+
+async def _hang_up(connection: Connection) -> None:
+    with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await connection.close(timeout=_CLOSE_S)

@@ -1,0 +1,125 @@
+"""Conversations in SQL: their rows and listings."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from multiturn.errors import InvalidInput, NotFound
+from multiturn.stores.postgres import writing
+from multiturn.stores.postgres.session import Record, Session
+from multiturn.stores.records import ConversationRecord, Cursor, Filter
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
+
+_RECORDS = """
+  SELECT c.id, c.user_id, h.id AS head, l.id AS latest, c.model, c.instructions, x.body AS text, c.metadata,
+    c.created_at, c.updated_at
+  FROM conversations c
+  LEFT JOIN turns h ON h.tenant = c.tenant AND h.tree = c.tree
+    AND h.branch = c.head_branch AND h.position = c.head_position
+  LEFT JOIN turns l ON l.tenant = c.tenant AND l.tree = c.tree
+    AND l.branch = c.latest_branch AND l.position = c.latest_position
+  LEFT JOIN texts x ON x.tenant = c.tenant AND x.tree = c.tree AND x.digest = c.instructions
+  WHERE c.tenant = $1
+"""
+
+
+async def conversation(db: Session, id: str) -> ConversationRecord:
+    row = await db.row(
+        f"{_RECORDS} AND c.id = $2 AND c.tree = (SELECT tree FROM names WHERE tenant = $1 AND id = $2)", id
+    )
+    if row is None:
+        raise NotFound("conversation", id)
+    return _record(db, row)
+
+
+async def conversations(
+    db: Session, filter: Filter, limit: int, after: Cursor | None
+) -> tuple[ConversationRecord, ...]:
+    where, values = _conditions(filter, after)
+    found = await db.rows(
+        f"{_RECORDS} {where} ORDER BY c.updated_at DESC, c.id DESC LIMIT ${len(values) + 2}", *values, limit
+    )
+    return tuple(_record(db, row) for row in found)
+
+
+def _conditions(filter: Filter, after: Cursor | None) -> tuple[str, list[Any]]:
+    """What comes after `WHERE`, and its values from `$2` on."""
+    conditions: list[str] = []
+    values: list[Any] = []
+
+    def add(condition: str, *given: Any) -> None:
+        conditions.append(" AND " + condition.format(*(f"${len(values) + 2 + n}" for n in range(len(given)))))
+        values.extend(given)
+
+    if filter.user is not None:
+        add("c.user_id = {}", filter.user)
+    if filter.since is not None:
+        add("c.updated_at >= {}", filter.since)
+    if filter.until is not None:
+        add("c.updated_at < {}", filter.until)
+    if filter.status is not None:
+        add("l.status = {}", filter.status)
+    if filter.metadata:
+        add("c.metadata @> {}::jsonb", encoded(filter.metadata))
+    if after is not None:
+        add("(c.updated_at, c.id) < ({}, {})", after.updated_at, after.id)
+    return "".join(conditions), values
+
+
+async def family(db: Session, id: str) -> tuple[ConversationRecord, ...]:
+    found = await db.rows(
+        f"{_RECORDS} AND c.tree = (SELECT tree FROM names WHERE tenant = $1 AND id = $2) ORDER BY c.id", id
+    )
+    if not found:
+        raise NotFound("conversation", id)
+    return tuple(_record(db, row) for row in found)
+
+
+async def create(db: Session, record: ConversationRecord) -> ConversationRecord:
+    now = time.time()
+    record = msgspec.structs.replace(
+        record,
+        latest=record.head,
+        created_at=record.created_at or now,
+        updated_at=record.updated_at or now,
+        metadata=record.metadata or None,
+    )
+    outcome = await db.value(
+        "SELECT create_conversation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        record.id,
+        record.user,
+        record.head,
+        record.model,
+        *writing.text(db.seal, record.instructions),
+        encoded(record.metadata),
+        record.created_at,
+        record.updated_at,
+    )
+    if outcome == "taken":
+        raise InvalidInput(f"there is a conversation {record.id!r} already; choose another id")
+    if outcome == "no turn":
+        raise NotFound("turn", record.head or "")
+    return record
+
+
+def encoded(metadata: dict[str, str] | None) -> str | None:
+    return _encode(metadata).decode() if metadata else None
+
+
+def _record(db: Session, row: Record) -> ConversationRecord:
+    return ConversationRecord(
+        id=row["id"],
+        user=row["user_id"],
+        head=row["head"],
+        latest=row["latest"],
+        model=row["model"],
+        instructions=None if row["text"] is None else db.seal.open(row["text"], row["instructions"]).decode(),
+        metadata=dict(sorted(_decode_metadata(row["metadata"]).items())) if row["metadata"] else None,
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

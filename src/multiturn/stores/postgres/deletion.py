@@ -1,0 +1,225 @@
+"""Letting go in SQL: turns go when no conversation stands on them or has made them, attachments and texts when no turn
+has them. What is deleted is free for new rows after the server's next (auto)vacuum."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from multiturn.errors import ConversationBusy, NotFound
+from multiturn.stores.postgres import locks, places, writing
+from multiturn.stores.postgres.runners import Runner
+from multiturn.stores.postgres.session import Record, Session
+from multiturn.stores.records import Collected, Retention
+
+# For each branch of the tree, the position from which on nobody needs it: everything but what lies on the way to where
+# a conversation stands, or to what one other than $3 has made.
+_UNNEEDED = """
+  WITH RECURSIVE needed (branch, position) AS (
+    SELECT head_branch, head_position FROM conversations WHERE tenant = $1 AND tree = $2 AND head_branch IS NOT NULL
+    UNION
+    SELECT latest_branch, latest_position FROM conversations
+      WHERE tenant = $1 AND tree = $2 AND latest_branch IS NOT NULL
+    UNION
+    SELECT branch, max(position) FROM turns WHERE tenant = $1 AND tree = $2 AND conversation <> $3 GROUP BY branch
+    UNION
+    SELECT b.parent_branch, b.parent_position
+      FROM needed n JOIN branches b ON b.tenant = $1 AND b.tree = $2 AND b.branch = n.branch
+      WHERE b.parent_branch IS NOT NULL
+  )
+  SELECT b.branch, coalesce(max(n.position) + 1, 0) AS first
+  FROM branches b LEFT JOIN needed n ON n.branch = b.branch
+  WHERE b.tenant = $1 AND b.tree = $2 GROUP BY b.branch
+"""
+
+# The branches that hold a turn and its descendants, and the first of them on each.
+_DESCENDANTS = """
+  WITH RECURSIVE below (branch, first) AS (
+    SELECT $3::integer, $4::integer
+    UNION
+    SELECT b.branch, b.parent_position + 1
+    FROM below d JOIN branches b
+      ON b.tenant = $1 AND b.tree = $2 AND b.parent_branch = d.branch AND b.parent_position >= d.first
+  )
+  SELECT branch, first FROM below
+"""
+
+_DROP = """
+  WITH gone AS (
+    DELETE FROM turns t USING unnest($3::integer[], $4::integer[]) AS cut (branch, first)
+    WHERE t.tenant = $1 AND t.tree = $2 AND t.branch = cut.branch AND t.position >= cut.first
+    RETURNING t.branch, t.position, pg_column_size(t.body) AS bytes
+  ), words AS (
+    DELETE FROM said s USING gone g
+    WHERE s.tenant = $1 AND s.tree = $2 AND s.branch = g.branch AND s.position = g.position
+  ), asked AS (
+    DELETE FROM keys k USING gone g
+    WHERE k.tenant = $1 AND k.tree = $2 AND k.branch = g.branch AND k.position = g.position
+  ), held AS (
+    DELETE FROM attached a USING gone g
+    WHERE a.tenant = $1 AND a.tree = $2 AND a.branch = g.branch AND a.position = g.position
+    RETURNING a.digest
+  )
+  SELECT count(*) AS turns, coalesce(sum(bytes), 0) AS bytes, (SELECT array_agg(DISTINCT digest) FROM held) AS digests
+  FROM gone
+"""
+
+
+async def delete(db: Session, runner: Runner, id: str) -> Collected:
+    async with db.transaction():
+        tree = await places.hold_tree(db, id)
+        await locks.refuse_while_running(db, runner, tree, id)
+        return await _delete(db, tree, id)
+
+
+async def _delete(db: Session, tree: int, id: str) -> Collected:
+    """Delete a conversation on which no turn runs; what others stand on becomes theirs. The tree is held."""
+    await db.run("DELETE FROM conversations WHERE tenant = $1 AND tree = $2 AND id = $3", tree, id)
+    await db.run("DELETE FROM names WHERE tenant = $1 AND id = $2", id)
+    await db.run("DELETE FROM keys WHERE tenant = $1 AND tree = $2 AND conversation = $3", tree, id)
+    gone = await _drop(db, tree, await db.rows(_UNNEEDED, tree, id))
+    heir = await db.value(
+        "SELECT id FROM conversations WHERE tenant = $1 AND tree = $2 ORDER BY created_at, id LIMIT 1", tree
+    )
+    if heir is None:
+        await db.run("DELETE FROM trees WHERE tenant = $1 AND tree = $2", tree)
+    else:
+        await db.run(
+            "UPDATE turns SET conversation = $4 WHERE tenant = $1 AND tree = $2 AND conversation = $3", tree, id, heir
+        )
+    return msgspec.structs.replace(gone, conversations=1)
+
+
+async def delete_turn(db: Session, runner: Runner, id: str) -> int:
+    async with db.transaction():
+        place = await places.hold_tree_of_turn(db, id)
+        cuts = await db.rows(_DESCENDANTS, *place)
+        branches, firsts = _columns(cuts)
+        running = await db.column(
+            """SELECT t.id FROM running r JOIN turns t USING (tenant, tree, branch, position)
+               JOIN unnest($3::integer[], $4::integer[]) AS cut (branch, first)
+                 ON cut.branch = t.branch AND cut.first <= t.position
+               WHERE r.tenant = $1 AND r.tree = $2""",
+            place.tree,
+            branches,
+            firsts,
+        )
+        await locks.refuse_while_one_runs(db, runner, place.tree, running)
+        await _step_back(db, place, branches, firsts)
+        return (await _drop(db, place.tree, cuts)).turns
+
+
+async def _step_back(db: Session, place: places.Place, branches: list[int], firsts: list[int]) -> None:
+    """Let the conversations that stand on one of the turns to be deleted stand on the parent of the first."""
+    above = await db.row(
+        """SELECT CASE WHEN parent_position = $4 - 1 THEN parent_branch WHEN $4 > 0 THEN branch END AS branch,
+             nullif($4 - 1, -1) AS position
+           FROM branches WHERE tenant = $1 AND tree = $2 AND branch = $3""",
+        *place,
+    )
+    assert above is not None
+    standing = """FROM unnest($3::integer[], $4::integer[]) AS cut (branch, first)
+                  WHERE tenant = $1 AND tree = $2 AND {0}_branch = cut.branch AND {0}_position >= cut.first"""
+    await db.run(
+        f"UPDATE conversations SET head_branch = $5, head_position = $6 {standing.format('head')}",
+        place.tree,
+        branches,
+        firsts,
+        above["branch"],
+        above["position"],
+    )
+    await db.run(
+        f"""UPDATE conversations SET latest_branch = head_branch, latest_position = head_position
+            {standing.format("latest")}""",
+        place.tree,
+        branches,
+        firsts,
+    )
+
+
+async def delete_user(db: Session, runner: Runner, user: str) -> int:
+    async with db.transaction():
+        held: list[tuple[int, str]] = []
+        for id in await db.column(
+            "SELECT id FROM conversations WHERE tenant = $1 AND user_id = $2 ORDER BY tree, id", user
+        ):  # all trees first, in one order, so that two of these do not wait for each other
+            with contextlib.suppress(NotFound):  # deleted since we looked
+                held.append((await places.hold_tree(db, id), id))
+        for tree, id in held:
+            await locks.refuse_while_running(db, runner, tree, id)
+        for tree, id in held:
+            await _delete(db, tree, id)
+    return len(held)
+
+
+# --- retention --------------------------------------------------------------------------------------------------------
+
+
+async def collect(db: Session, runner: Runner, retention: Retention, most: int) -> list[Collected]:
+    """Let go of some conversations that the rules let go, each in a transaction of its own; empty if there are none."""
+    gone = []
+    for id in await _due(db, retention, most):
+        try:
+            gone.append(await delete(db, runner, id))
+        except (ConversationBusy, NotFound):  # begun on, or deleted, since we looked
+            gone.append(Collected())
+    return gone
+
+
+async def _due(db: Session, retention: Retention, most: int) -> list[str]:
+    """Some conversations that the rules let go, and on which no turn runs; the longest unused first."""
+    now = time.time()
+    conditions: list[str] = ["false"]
+    values: list[Any] = []
+    for condition, limit in (
+        ("created_at < ", None if retention.age_s is None else now - retention.age_s),
+        ("updated_at < ", None if retention.idle_s is None else now - retention.idle_s),
+        ("rank > ", retention.keep),
+    ):
+        if limit is not None:
+            values.append(limit)
+            conditions.append(f"{condition}${len(values) + 2}")
+    ranked = "row_number() OVER (PARTITION BY user_id ORDER BY updated_at DESC, id DESC)"
+    return await db.column(
+        f"""SELECT id
+            FROM (SELECT *, {"0" if retention.keep is None else ranked} AS rank FROM conversations WHERE tenant = $1) c
+            WHERE ({" OR ".join(conditions)}) AND NOT EXISTS (
+              SELECT 1 FROM running r WHERE r.tenant = c.tenant AND r.tree = c.tree AND r.conversation = c.id)
+            ORDER BY updated_at LIMIT $2""",
+        most,
+        *values,
+    )
+
+
+# --- what goes along --------------------------------------------------------------------------------------------------
+
+
+async def _drop(db: Session, tree: int, cuts: Sequence[Record]) -> Collected:
+    """Delete the turns from `first` on, on each of these branches, and all that only they have."""
+    branches, firsts = _columns(cuts)
+    gone = await db.row(_DROP, tree, branches, firsts)
+    assert gone is not None
+    await db.run(
+        """DELETE FROM branches b WHERE b.tenant = $1 AND b.tree = $2 AND b.branch = ANY($3) AND NOT EXISTS (
+             SELECT 1 FROM turns t WHERE t.tenant = b.tenant AND t.tree = b.tree AND t.branch = b.branch)""",
+        tree,
+        branches,
+    )
+    await db.run(
+        """DELETE FROM texts x WHERE x.tenant = $1 AND x.tree = $2
+           AND NOT EXISTS (SELECT 1 FROM turns t
+             WHERE t.tenant = x.tenant AND t.tree = x.tree AND t.instructions = x.digest)
+           AND NOT EXISTS (SELECT 1 FROM conversations c
+             WHERE c.tenant = x.tenant AND c.tree = x.tree AND c.instructions = x.digest)""",
+        tree,
+    )
+    attachments, freed = await writing.drop_unused_attachments(db, gone["digests"] or [])
+    return Collected(turns=gone["turns"], attachments=attachments, freed_bytes=int(gone["bytes"]) + freed)
+
+
+def _columns(cuts: Sequence[Record]) -> tuple[list[int], list[int]]:
+    return [cut["branch"] for cut in cuts], [cut["first"] for cut in cuts]

@@ -1,0 +1,120 @@
+"""A turn's life in SQL: begun, finished; and heads that are moved by hand. What it streams, `runners` keeps."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from multiturn.errors import ConversationBusy, NotFound, StoreError
+from multiturn.stores import rows
+from multiturn.stores.postgres import conversations, locks, places, reading, writing
+from multiturn.stores.postgres.runners import Mine, Runner
+from multiturn.stores.postgres.session import Record, Session
+from multiturn.stores.records import ConversationRecord, Head
+from multiturn.turns import Turn
+
+_ATTEMPTS = 10
+
+_BEGIN = """SELECT * FROM begin_turn(
+  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"""
+
+
+async def begin(
+    db: Session, runner: Runner, turn: Turn, *, parent: str | Head | None, new: ConversationRecord, key: str | None
+) -> Turn:
+    """Write a new turn and take the lock on its conversation. See `Store.begin`."""
+    mine = runner.turns[turn.id] = Mine()  # before it is written: a row of ours that is not in here is left over
+    begun = False
+    try:
+        for _ in range(_ATTEMPTS):
+            outcome = await _begin(db, runner, mine, turn, parent, new, key)
+            if outcome is not None:
+                begun = outcome.id == turn.id
+                return outcome
+        raise StoreError(f"turn {turn.id!r} cannot begin: its conversation does not come to rest")
+    finally:
+        if not begun:
+            del runner.turns[turn.id]
+
+
+async def _begin(
+    db: Session,
+    runner: Runner,
+    mine: Mine,
+    turn: Turn,
+    parent: str | Head | None,
+    new: ConversationRecord,
+    key: str | None,
+) -> Turn | None:
+    """The turn, begun, or the one that was answered under this key; None if that is to be tried again."""
+    mine.number = await runner.number()
+    row = rows.to_row(turn, db.seal.digest)
+    mine.attached = frozenset(row.attachments)
+    above = None if isinstance(parent, Head) else parent
+    made = await db.row(
+        _BEGIN,
+        turn.conversation,
+        new.user,
+        conversations.encoded(new.metadata),
+        turn.id,
+        isinstance(parent, Head),
+        above,
+        key,
+        mine.number,
+        time.time(),
+        turn.created_at,
+        writing.day(turn),
+        turn.status,
+        turn.model,
+        *writing.text(db.seal, turn.instructions),
+        db.seal.seal(row.body, turn.id.encode()),
+        *writing.attachments(db.seal, row),
+    )
+    assert made is not None
+    return await _outcome(db, runner, mine, turn, above, made)
+
+
+async def _outcome(db: Session, runner: Runner, mine: Mine, turn: Turn, above: str | None, made: Record) -> Turn | None:
+    match made["_outcome"]:
+        case "begun":
+            return msgspec.structs.replace(turn, parent=made["_above"])
+        case "again":
+            return await reading.turn(db, turn.id)
+        case "answered":
+            return await reading.turn(db, made["_other"])
+        case "no parent":
+            raise NotFound("turn", above or "")
+        case "lost":
+            await runner.drop(mine.number)
+        case "busy" if not runner.has_left(made["_other"], made["_holder"]):
+            raise ConversationBusy(turn.conversation)
+        case _:
+            await locks.close_crashed(db, made["_other"], made["_holder"])
+    return None
+
+
+async def finish(db: Session, runner: Runner, turn: Turn) -> None:
+    """Write the ended turn, give the lock back, move the head. See `Store.finish`."""
+    mine = runner.turns.get(turn.id) or Mine()
+    mine.ended = True  # if this fails, and nobody tries again, the next to come may close it
+    if not await writing.finish(db, turn, mine.number, mine.attached):
+        await places.find_turn(db, turn.id)
+        raise ConversationBusy(turn.conversation)
+    runner.turns.pop(turn.id, None)
+
+
+async def move_head(db: Session, runner: Runner, id: str, head: str | None) -> None:
+    async with db.transaction():
+        tree = await places.hold_tree(db, id)
+        await locks.refuse_while_running(db, runner, tree, id)
+        place = None if head is None else await places.find_turn(db, head, tree)
+        await db.run(
+            """UPDATE conversations SET head_branch = $4, head_position = $5, latest_branch = $4, latest_position = $5,
+               updated_at = $6 WHERE tenant = $1 AND tree = $2 AND id = $3""",
+            tree,
+            id,
+            place and place.branch,
+            place and place.position,
+            time.time(),
+        )

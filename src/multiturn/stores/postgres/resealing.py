@@ -1,0 +1,66 @@
+"""Everything written again as the seal is now: after a new key, with a first key, or without any. A tree at a time, a
+few turns in one transaction."""
+
+from __future__ import annotations
+
+from multiturn.stores import rows
+from multiturn.stores.postgres import reading, writing
+from multiturn.stores.postgres.places import Place
+from multiturn.stores.postgres.session import Session
+
+_AT_ONCE = 100  # turns in one transaction
+
+
+async def trees(db: Session) -> list[int]:
+    return await db.column("SELECT tree FROM trees WHERE tenant = $1 ORDER BY tree")
+
+
+async def prepare(db: Session, tree: int) -> None:
+    """A tree's texts, which are few, and an empty index, which fills again as turns are written."""
+    async with db.transaction():
+        await _hold(db, tree)
+        await db.run("DELETE FROM said WHERE tenant = $1 AND tree = $2", tree)
+        for old, body in await db.rows("SELECT digest, body FROM texts WHERE tenant = $1 AND tree = $2", tree):
+            digest, sealed = writing.text(db.seal, db.seal.open(body, old).decode())
+            await db.run("DELETE FROM texts WHERE tenant = $1 AND tree = $2 AND digest = $3", tree, old)
+            await db.run("SELECT keep_text($1, $2, $3, $4)", tree, digest, sealed)
+            for table in ("turns", "conversations"):
+                await db.run(
+                    f"UPDATE {table} SET instructions = $4 WHERE tenant = $1 AND tree = $2 AND instructions = $3",
+                    tree,
+                    old,
+                    digest,
+                )
+
+
+async def some_turns(db: Session, after: Place) -> tuple[Place, int]:
+    """Write the next ended turns of a tree behind a place; the last one's place and how many they were, 0 at the end.
+    Those in progress are left out: their end is written soon enough."""
+    async with db.transaction():
+        await _hold(db, after.tree)
+        found = await db.rows(
+            """SELECT branch, position, id FROM turns
+               WHERE tenant = $1 AND tree = $2 AND (branch, position) > ($3, $4) AND status <> 'in_progress'
+               ORDER BY branch, position LIMIT $5""",
+            *after,
+            _AT_ONCE,
+        )
+        turns = await reading.some(db, [row["id"] for row in found])
+        for row in found:
+            after = Place(after.tree, row["branch"], row["position"])
+            await _write(db, after, rows.to_row(turns[row["id"]], db.seal.digest), row["id"])
+    return after, len(found)
+
+
+async def _write(db: Session, place: Place, row: rows.Row, id: str) -> None:
+    at = "tenant = $1 AND tree = $2 AND branch = $3 AND position = $4"
+    await db.run(f"UPDATE turns SET body = $5 WHERE {at}", *place, db.seal.seal(row.body, id.encode()))
+    before = await db.column(f"DELETE FROM attached WHERE {at} RETURNING digest", *place)
+    await db.run("SELECT attach($1, $2, $3, $4, $5, $6)", *place, *writing.attachments(db.seal, row))
+    await writing.drop_unused_attachments(db, before)
+    if words := writing.words(db.seal, row.text):
+        await db.run_many(writing.SAY, [(*place, words)])
+
+
+async def _hold(db: Session, tree: int) -> None:
+    await db.run("SELECT 1 FROM trees WHERE tenant = $1 AND tree = $2 FOR UPDATE", tree)

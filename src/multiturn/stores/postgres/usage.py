@@ -1,0 +1,98 @@
+"""Sums in SQL: what was used, and how much there is."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from multiturn.messages import Usage
+from multiturn.stores.postgres.session import Record, Session
+from multiturn.stores.records import Statistics, UsageBy, UsageRow
+
+_DAY_S = 86_400
+_BIGGEST = 10
+
+_NAME: Final = {"conversation": "t.conversation", "user": "c.user_id", "model": "t.model", "day": "t.day::text"}
+_KINDS: Final = {
+    "turns": ("turns", "trees", "branches"),
+    "conversations": ("conversations", "names", "keys"),
+    "search": ("said",),
+    "attachments": ("attachments", "attached"),
+    "instructions": ("texts",),
+    "running": ("running", "deltas"),
+}
+
+
+async def usage(db: Session, by: UsageBy, since: float | None, until: float | None) -> tuple[UsageRow, ...]:
+    async with db.sums():
+        found = await db.rows(
+            f"""SELECT {_NAME[by]} AS name, count(*) AS turns, sum(t.input_tokens) AS input_tokens,
+                  sum(t.output_tokens) AS output_tokens, sum(t.cached_tokens) AS cached_tokens,
+                  sum(t.cache_write_tokens) AS cache_write_tokens, sum(t.reasoning_tokens) AS reasoning_tokens,
+                  sum(t.cost_usd) AS cost_usd
+                FROM turns t JOIN conversations c ON c.tenant = t.tenant AND c.tree = t.tree AND c.id = t.conversation
+                WHERE t.tenant = $1 AND t.day BETWEEN coalesce($2, t.day) AND coalesce($3, t.day) GROUP BY 1""",
+            None if since is None else int(since // _DAY_S),
+            None if until is None else int(until // _DAY_S),
+        )
+    made = [_row(by, row) for row in found]
+    if by == "day":
+        return tuple(sorted(made, key=lambda row: row.name))
+    return tuple(sorted(made, key=lambda row: (-row.usage.total_tokens, row.name)))
+
+
+def _row(by: UsageBy, row: Record) -> UsageRow:
+    name = row["name"] or ""
+    return UsageRow(
+        _day(int(name)) if by == "day" else name,
+        row["turns"],
+        Usage(
+            input_tokens=int(row["input_tokens"] or 0),
+            output_tokens=int(row["output_tokens"] or 0),
+            cached_tokens=int(row["cached_tokens"] or 0),
+            cache_write_tokens=int(row["cache_write_tokens"] or 0),
+            reasoning_tokens=int(row["reasoning_tokens"] or 0),
+            cost_usd=row["cost_usd"],
+        ),
+    )
+
+
+def _day(number: int) -> str:
+    """A day since the epoch as YYYY-MM-DD."""
+    return time.strftime("%Y-%m-%d", time.gmtime(number * _DAY_S))
+
+
+async def statistics(db: Session) -> Statistics:
+    async with db.sums():
+        counts = await db.row(
+            """SELECT (SELECT count(*) FROM conversations WHERE tenant = $1) AS conversations,
+                 (SELECT count(*) FROM turns WHERE tenant = $1) AS turns,
+                 (SELECT count(*) FROM attachments WHERE tenant = $1) AS attachments"""
+        )
+        biggest = await db.rows(
+            """SELECT conversation, sum(octet_length(body))::bigint AS bytes FROM turns WHERE tenant = $1
+               GROUP BY conversation ORDER BY bytes DESC, conversation LIMIT $2""",
+            _BIGGEST,
+        )
+        days = await db.rows("SELECT day, count(*) FROM turns WHERE tenant = $1 GROUP BY day ORDER BY day")
+        kinds = {kind: await _size(db, tables) for kind, tables in _KINDS.items()}
+    assert counts is not None
+    return Statistics(
+        conversations=counts["conversations"],
+        turns=counts["turns"],
+        attachments=counts["attachments"],
+        bytes_by_kind=kinds,
+        biggest=tuple((row["conversation"], row["bytes"]) for row in biggest),
+        turns_by_day=tuple((_day(number), turns) for number, turns in days),
+    )
+
+
+async def _size(db: Session, tables: tuple[str, ...]) -> int:
+    """What the tables, their indexes and their long values take on the disk, those of all tenants together."""
+    return int(
+        await db.value(
+            "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest($2::text[]) name "
+            "WHERE $1::text IS NOT NULL",
+            tables,
+        )
+    )

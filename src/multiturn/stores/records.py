@@ -1,0 +1,104 @@
+"""What stores give and take beside turns: plain values, the same for every store."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from multiturn.messages import Usage
+from multiturn.turns import Turn, TurnStatus
+
+
+class ConversationRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What is kept of a conversation beside its turns. `head` is the turn that the next one follows, None at the
+    start and after a reset; `latest` the turn begun last, also where it failed. `model` and `instructions` are those
+    of the latest turn. Times are seconds since the epoch."""
+
+    id: str
+    user: str | None = None
+    head: str | None = None
+    latest: str | None = None
+    model: str | None = None
+    instructions: str | None = None
+    metadata: dict[str, str] | None = None
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The parent of a turn that follows whatever the head is when it begins."""
+
+
+HEAD: Final = Head()
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which conversations: all conditions that are not None hold. `metadata` are pairs that must be there; `status` is
+    that of the latest turn; `since` and `until` bound the last update, `since` inclusive."""
+
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+    status: TurnStatus | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+EVERYTHING: Final = Filter()
+
+
+class Cursor(NamedTuple):
+    """A place in a listing: the last update and the id of the conversation after which the next page begins."""
+
+    updated_at: float
+    id: str
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A turn whose words match a search, and a stretch of text around the first of them."""
+
+    turn: Turn
+    excerpt: str
+
+
+UsageBy: TypeAlias = Literal["conversation", "user", "model", "day"]
+
+
+class UsageRow(msgspec.Struct, frozen=True):
+    """What was used under one name: a conversation's id, a user, a model or a day (YYYY-MM-DD, UTC). An empty name
+    stands for conversations without a user, and for turns without a model."""
+
+    name: str
+    turns: int
+    usage: Usage
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """What `collect` lets go: conversations begun more than `age_s` seconds ago, those not updated for `idle_s`
+    seconds, and all but the `keep` last updated of each user. None sets no such limit."""
+
+    age_s: float | None = None
+    idle_s: float | None = None
+    keep: int | None = None
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What was let go, and the bytes by which the store has shrunk, where it can tell."""
+
+    conversations: int = 0
+    turns: int = 0
+    attachments: int = 0
+    freed_bytes: int = 0
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """How much there is. `bytes_by_kind` are the store's own sizes on the disk: turns, search, attachments, …;
+    `biggest` the conversations with the most bytes of turns made in them, most first; `turns_by_day` the new turns of
+    each day (YYYY-MM-DD, UTC) on which there were any, oldest first."""
+
+    conversations: int
+    turns: int
+    attachments: int
+    bytes_by_kind: dict[str, int]
+    biggest: tuple[tuple[str, int], ...]
+    turns_by_day: tuple[tuple[str, int], ...]

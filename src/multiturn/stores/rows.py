@@ -1,0 +1,176 @@
+"""What a turn looks like in a row: the same for every store.
+
+A row holds the turn as MessagePack (msgpack.org), without what its place already says (id, conversation, parent,
+status) and without what is kept once for many turns: instructions, the model's name, and the bytes of attachments, of
+which it has the digest. The rows of a path are joined into one array and decoded in one go.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
+from typing import NamedTuple
+
+import msgspec
+
+from multiturn.errors import InvalidInput, StoreError
+from multiturn.messages import (
+    Audio,
+    File,
+    Image,
+    Inline,
+    Message,
+    Opaque,
+    Part,
+    Text,
+    ToolResult,
+    Uploaded,
+    Video,
+)
+from multiturn.turns import Turn, TurnStatus
+
+KEPT_HERE = "multiturn"
+"""The provider of an `Uploaded` source that stands in a row for bytes kept as an attachment."""
+_LEAST_BYTES = 512  # smaller ones stay in the row
+_MAP = 0x80  # the least first byte of MessagePack's maps; what is sealed or changed begins with a smaller one
+_CHANGED = b"\x02"
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_turns = msgspec.msgpack.Decoder(tuple[Turn, ...]).decode
+_Medium = Image | Audio | Video | File
+_Change = Callable[[Part], Part]
+
+
+class Row(NamedTuple):
+    """A turn, ready to be stored. `attachments` are bytes by the hex of their digest; `text` is what was said."""
+
+    body: bytes
+    attachments: dict[str, bytes]
+    text: str
+
+
+_NOWHERE = {
+    "id": "",
+    "conversation": "",
+    "parent": None,
+    "status": TurnStatus.IN_PROGRESS,
+    "instructions": None,
+    "model": None,
+}
+
+
+def to_row(turn: Turn, digest: Callable[[bytes], bytes]) -> Row:
+    """The row of a turn; `digest` names attachments."""
+    attachments: dict[str, bytes] = {}
+    slim = _with_parts(turn, lambda part: _slim(part, attachments, digest))
+    body = _encode(msgspec.structs.replace(slim, **_NOWHERE))
+    return Row(body if slim is turn else _CHANGED + body, attachments, text_of(turn))
+
+
+def to_turns(
+    bodies: Sequence[bytes],
+    places: Mapping[str, Iterable[object]],
+    open: Callable[[bytes, bytes], bytes],
+    attachment: Callable[[str], bytes],
+) -> tuple[Turn, ...]:
+    """The turns of these rows, in their order. `places` are the values of the fields that rows do not have, by the
+    field's name, in the order of the rows. `open` unseals a body, given the turn's id; `attachment` gives the bytes of
+    a digest."""
+    plain, changed = list(bodies), []
+    ids = list(places["id"])
+    for n in [n for n, body in enumerate(plain) if body[0] < _MAP]:
+        plain[n] = open(plain[n], str(ids[n]).encode())
+        if plain[n].startswith(_CHANGED):
+            plain[n] = plain[n][1:]
+            changed.append(n)
+    try:
+        turns = _decode_turns(b"\xdd" + len(plain).to_bytes(4, "big") + b"".join(plain))  # an array
+    except msgspec.DecodeError as error:
+        raise StoreError(f"the store has a turn that cannot be read: {error}; see `multiturn check`") from error
+    for field, values in {**places, "id": ids}.items():
+        deque(map(msgspec.structs.force_setattr, turns, repeat(field), values), maxlen=0)  # nobody has seen them yet
+    if not changed:
+        return turns
+    whole = list(turns)
+    for n in changed:
+        whole[n] = _whole(turns[n], attachment)
+    return tuple(whole)
+
+
+def may_hold_attachments(body: bytes) -> bool:
+    """Whether a row, as it is stored, may have attachments; where it is sealed, that does not show."""
+    return body[0] < _MAP
+
+
+def text_of(turn: Turn) -> str:
+    """What was said in a turn, tool results included, a line a part."""
+    return "\n".join(
+        part.text
+        for message in turn.messages
+        for whole in message.parts
+        for part in (whole.parts if isinstance(whole, ToolResult) else (whole,))
+        if isinstance(part, Text) and part.text
+    )
+
+
+# --- what stands in a row for a part ----------------------------------------------------------------------------------
+
+
+def _slim(part: Part, attachments: dict[str, bytes], digest: Callable[[bytes], bytes]) -> Part:
+    """What a row has in the place of a part: of bytes the digest, of an opaque item's JSON a string of bytes."""
+    if isinstance(part, Opaque):
+        return msgspec.structs.replace(part, data=msgspec.Raw(_encode(bytes(part.data))))
+    if not isinstance(part, _Medium):
+        return part
+    if isinstance(part.source, Uploaded) and part.source.provider == KEPT_HERE:
+        raise InvalidInput(f"a file cannot be uploaded at {KEPT_HERE!r}; give its bytes")
+    if not isinstance(part.source, Inline) or len(part.source.data) < _LEAST_BYTES:
+        return part
+    name = digest(part.source.data).hex()
+    attachments[name] = part.source.data
+    return msgspec.structs.replace(part, source=Uploaded(name, KEPT_HERE, part.source.media_type))
+
+
+def _whole(turn: Turn, attachment: Callable[[str], bytes]) -> Turn:
+    """A turn as it was before `_slim`."""
+
+    def whole(part: Part) -> Part:
+        if isinstance(part, Opaque):
+            return msgspec.structs.replace(part, data=msgspec.Raw(msgspec.msgpack.decode(part.data, type=bytes)))
+        source = part.source if isinstance(part, _Medium) else None
+        if not isinstance(source, Uploaded) or source.provider != KEPT_HERE:
+            return part
+        return msgspec.structs.replace(part, source=Inline(attachment(source.file_id), source.media_type or ""))
+
+    return _with_parts(turn, whole)
+
+
+def _with_parts(turn: Turn, change: _Change) -> Turn:
+    """The turn with each part changed; the same one if none was."""
+    fields = {name: getattr(turn, name) for name in ("input", "output", "alternatives")}
+    changed = {name: _messages(messages, change) for name, messages in fields.items()}
+    if all(changed[name] is messages for name, messages in fields.items()):
+        return turn
+    return msgspec.structs.replace(turn, **changed)
+
+
+def _messages(messages: tuple[Message, ...], change: _Change) -> tuple[Message, ...]:
+    made = tuple(_message(message, change) for message in messages)
+    return messages if all(new is old for new, old in zip(made, messages, strict=True)) else made
+
+
+def _message(message: Message, change: _Change) -> Message:
+    parts = tuple(_part(part, change) for part in message.parts)
+    if all(new is old for new, old in zip(parts, message.parts, strict=True)):
+        return message
+    return msgspec.structs.replace(message, parts=parts)
+
+
+def _part(part: Part, change: _Change) -> Part:
+    if not isinstance(part, ToolResult):
+        return change(part)
+    inner = tuple(change(each) for each in part.parts)
+    if all(new is old for new, old in zip(inner, part.parts, strict=True)):
+        return part
+    return msgspec.structs.replace(part, parts=inner)

@@ -1,0 +1,58 @@
+"""Is the tree whole? Questions in SQL, each of which should find nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from multiturn.errors import StoreError
+from multiturn.stores.sealing import Seal
+from multiturn.stores.sqlite import reading
+
+_QUESTIONS = {
+    "conversation {} stands on a turn that is not there": """
+        SELECT id FROM conversations c WHERE head IS NOT NULL AND NOT EXISTS (SELECT 1 FROM turns WHERE key = c.head)
+        OR latest IS NOT NULL AND NOT EXISTS (SELECT 1 FROM turns WHERE key = c.latest)""",
+    "conversation {} stands on another conversation's tree": """
+        SELECT c.id FROM conversations c JOIN branches b ON b.key IN (c.head >> 24, c.latest >> 24)
+        WHERE b.tree <> c.tree""",
+    "turn {} is on no branch": """
+        SELECT id FROM turns t WHERE NOT EXISTS (SELECT 1 FROM branches WHERE key = t.key >> 24)""",
+    "branch {} leaves a turn that is not there": """
+        SELECT key FROM branches b
+        WHERE parent IS NOT NULL AND NOT EXISTS (SELECT 1 FROM turns WHERE key = b.parent)""",
+    "branch {} leaves another tree": """
+        SELECT b.key FROM branches b JOIN branches p ON p.key = b.parent >> 24 WHERE p.tree <> b.tree""",
+    "turn {} follows nothing": """
+        SELECT id FROM turns t JOIN branches b ON b.key = t.key >> 24
+        WHERE NOT EXISTS (SELECT 1 FROM turns WHERE key = t.key - 1)
+        AND (t.key & 16777215) <> CASE WHEN b.parent IS NULL THEN 0 ELSE (b.parent & 16777215) + 1 END""",
+    "turn {} was made in a conversation that is not there": """
+        SELECT id FROM turns t WHERE NOT EXISTS (SELECT 1 FROM conversations WHERE key = t.conversation)""",
+    "turn {} is in progress, and nobody runs it": """
+        SELECT id FROM turns t WHERE status = 0 AND NOT EXISTS (SELECT 1 FROM running WHERE turn = t.key)""",
+    "turn {} has ended, and somebody runs it": """
+        SELECT id FROM turns t JOIN running r ON r.turn = t.key WHERE t.status <> 0""",
+    "there are pieces of turn {}, which does not run": """
+        SELECT turn FROM deltas d WHERE NOT EXISTS (SELECT 1 FROM running WHERE turn = d.turn)""",
+    "an attachment of turn {} is not there": """
+        SELECT turn FROM attached a WHERE NOT EXISTS (SELECT 1 FROM attachments WHERE digest = a.digest)""",
+    "attachment {} is nobody's": """
+        SELECT hex(digest) FROM attachments a WHERE NOT EXISTS (SELECT 1 FROM attached WHERE digest = a.digest)""",
+    "the instructions of turn {} are not there": """
+        SELECT id FROM turns t WHERE instructions IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM texts WHERE key = t.instructions)""",
+}
+
+
+def check(db: sqlite3.Connection, seal: Seal) -> tuple[str, ...]:
+    problems = [row[0] for row in db.execute("PRAGMA integrity_check").fetchall() if row[0] != "ok"]
+    for problem, question in _QUESTIONS.items():
+        problems += [problem.format(name) for (name,) in db.execute(question).fetchall()]
+    for key, id in db.execute("SELECT key, id FROM turns").fetchall():
+        try:
+            reading.at(db, seal, key)
+        except (StoreError, msgspec.DecodeError, TypeError) as error:
+            problems.append(f"turn {id} cannot be read: {error}")
+    return tuple(problems)

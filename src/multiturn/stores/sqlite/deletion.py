@@ -1,0 +1,182 @@
+"""Letting go in SQL: turns go when no conversation stands on them or has made them, attachments and texts when no turn
+has them."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+
+from multiturn.errors import ConversationBusy
+from multiturn.stores.records import Collected, Retention
+from multiturn.stores.sealing import Seal
+from multiturn.stores.sqlite import search, writing
+from multiturn.stores.sqlite.conversations import Row
+from multiturn.stores.sqlite.locks import IsGone, unlocked
+from multiturn.stores.sqlite.places import (
+    POSITION_BITS,
+    branches_of,
+    branches_to,
+    first_of,
+    last_of,
+    parent_of,
+    tree_of,
+    turn_key,
+)
+
+
+def delete(db: sqlite3.Connection, seal: Seal, id: str, is_gone: IsGone) -> Collected:
+    row = unlocked(db, seal, id, is_gone)
+    gone = _prune(db, seal, row)
+    db.execute("DELETE FROM keys WHERE conversation = ?", (row.key,))
+    (instructions,) = db.execute(
+        "DELETE FROM conversations WHERE key = ? RETURNING instructions", (row.key,)
+    ).fetchone()
+    _drop_texts(db, [instructions])
+    return Collected(conversations=1, turns=gone.turns, attachments=gone.attachments)
+
+
+def _prune(db: sqlite3.Connection, seal: Seal, deleted: Row) -> Collected:
+    """Delete the turns of a tree that nobody needs once a conversation is gone; what others stand on becomes
+    theirs."""
+    keep = _kept(db, deleted)
+    turns = attachments = 0
+    for branch in branches_of(db, deleted.tree):
+        last = keep.get(branch, first_of(branch) - 1)
+        gone = _drop_turns(db, seal, _keys(db, last + 1, last_of(branch)))
+        turns, attachments = turns + gone.turns, attachments + gone.attachments
+        if branch not in keep:
+            db.execute("DELETE FROM branches WHERE key = ?", (branch,))
+    db.execute(
+        """UPDATE turns SET conversation = (SELECT min(key) FROM conversations WHERE tree = ?1 AND key <> ?2)
+           WHERE conversation = ?2 AND key IN (SELECT t.key FROM branches b JOIN turns t
+             ON t.key BETWEEN b.key << 24 AND (b.key << 24) + 16777215 WHERE b.tree = ?1)""",
+        (deleted.tree, deleted.key),
+    )
+    return Collected(turns=turns, attachments=attachments)
+
+
+def _kept(db: sqlite3.Connection, deleted: Row) -> dict[int, int]:
+    """For each branch of the tree on which a conversation stands or has made turns: the last key to keep."""
+    tips = db.execute(
+        """SELECT head FROM conversations WHERE tree = :tree AND key <> :gone
+           UNION SELECT latest FROM conversations WHERE tree = :tree AND key <> :gone
+           UNION SELECT max(t.key) FROM branches b
+             JOIN turns t ON t.key BETWEEN b.key << 24 AND (b.key << 24) + 16777215
+             WHERE b.tree = :tree AND t.conversation <> :gone GROUP BY b.key""",
+        {"tree": deleted.tree, "gone": deleted.key},
+    ).fetchall()
+    keep: dict[int, int] = {}
+    for (tip,) in tips:
+        for branch, last in branches_to(db, tip):
+            if keep.get(branch, -1) >= last:
+                break
+            keep[branch] = last
+    return keep
+
+
+def delete_turn(db: sqlite3.Connection, seal: Seal, id: str) -> int:
+    key = turn_key(db, id)
+    parent = parent_of(db, key)
+    keys = _descendants(db, key)
+    for (conversation,) in db.execute(
+        f"SELECT c.id FROM running r JOIN conversations c ON c.key = r.conversation WHERE r.turn IN ({_list(keys)})"
+    ):
+        raise ConversationBusy(conversation)
+    tree = tree_of(db, key)
+    db.execute(f"UPDATE conversations SET head = ? WHERE tree = ? AND head IN ({_list(keys)})", (parent, tree))
+    db.execute(f"UPDATE conversations SET latest = head WHERE tree = ? AND latest IN ({_list(keys)})", (tree,))
+    return _drop_turns(db, seal, keys).turns
+
+
+def _descendants(db: sqlite3.Connection, key: int) -> list[int]:
+    """A turn and all that follow it, on its branch and on those that leave from there; those branches go."""
+    branch, found = key >> POSITION_BITS, _keys(db, key, last_of(key >> POSITION_BITS))
+    leaving = db.execute(
+        "SELECT key FROM branches WHERE tree = ? AND parent BETWEEN ? AND ?", (tree_of(db, key), key, last_of(branch))
+    ).fetchall()
+    for (child,) in leaving:
+        first = db.execute("SELECT min(key) FROM turns WHERE key BETWEEN ? AND ?", (first_of(child), last_of(child)))
+        (start,) = first.fetchone()
+        found += [] if start is None else _descendants(db, start)
+        db.execute("DELETE FROM branches WHERE key = ?", (child,))
+    return found
+
+
+def delete_user(db: sqlite3.Connection, seal: Seal, user: str, is_gone: IsGone) -> int:
+    ids = [id for (id,) in db.execute("SELECT id FROM conversations WHERE user = ?", (user,)).fetchall()]
+    for id in ids:
+        delete(db, seal, id, is_gone)
+    return len(ids)
+
+
+# --- retention --------------------------------------------------------------------------------------------------------
+
+
+def due(db: sqlite3.Connection, retention: Retention, limit: int) -> list[str]:
+    """Some conversations that the rules let go, and on which no turn runs; the longest unused first."""
+    now = time.time()
+    conditions, values = ["false"], []
+    if retention.age_s is not None:
+        conditions.append("created_at < ?")
+        values.append(now - retention.age_s)
+    if retention.idle_s is not None:
+        conditions.append("updated_at < ?")
+        values.append(now - retention.idle_s)
+    if retention.keep is not None:
+        conditions.append("rank > ?")
+        values.append(retention.keep)
+    ranked = "row_number() OVER (PARTITION BY user ORDER BY updated_at DESC, id DESC)"
+    rows = db.execute(
+        f"""SELECT id FROM (SELECT *, {ranked if retention.keep is not None else "0"} AS rank FROM conversations)
+            WHERE ({" OR ".join(conditions)}) AND key NOT IN (SELECT conversation FROM running)
+            ORDER BY updated_at LIMIT ?""",
+        (*values, limit),
+    )
+    return [id for (id,) in rows.fetchall()]
+
+
+# --- what goes along --------------------------------------------------------------------------------------------------
+
+
+def _keys(db: sqlite3.Connection, first: int, last: int) -> list[int]:
+    return [key for (key,) in db.execute("SELECT key FROM turns WHERE key BETWEEN ? AND ?", (first, last)).fetchall()]
+
+
+def _list(keys: Iterable[int]) -> str:
+    """Keys for `IN (…)`: our own integers, and more than SQLite takes as parameters."""
+    return ",".join(map(str, keys))
+
+
+def _drop_turns(db: sqlite3.Connection, seal: Seal, keys: list[int]) -> Collected:
+    if not keys:
+        return Collected()
+    for key in keys:
+        search.remove(db, seal, key)
+    digests = db.execute(f"DELETE FROM attached WHERE turn IN ({_list(keys)}) RETURNING digest").fetchall()
+    attachments = writing.drop_unused_attachments(db, {digest for (digest,) in digests})
+    db.execute(
+        f"""DELETE FROM keys WHERE turn IN ({_list(keys)})
+            AND conversation IN (SELECT conversation FROM turns WHERE key IN ({_list(keys)}))"""
+    )
+    texts = db.execute(f"DELETE FROM turns WHERE key IN ({_list(keys)}) RETURNING instructions").fetchall()
+    _drop_texts(db, {text for (text,) in texts})
+    return Collected(turns=len(keys), attachments=attachments)
+
+
+def _drop_texts(db: sqlite3.Connection, keys: Iterable[int | None]) -> None:
+    """Drop instructions that no turn and no conversation has any more."""
+    db.executemany(
+        """DELETE FROM texts WHERE key = :key
+           AND NOT EXISTS (SELECT 1 FROM turns WHERE instructions = :key)
+           AND NOT EXISTS (SELECT 1 FROM conversations WHERE instructions = :key)""",
+        [{"key": key} for key in keys if key is not None],
+    )
+
+
+def shrink(db: sqlite3.Connection) -> int:
+    """Give free pages back to the file system; how many bytes that are."""
+    (page,), (free,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "freelist_count"))
+    db.execute("PRAGMA incremental_vacuum").fetchall()
+    (left,) = db.execute("PRAGMA freelist_count").fetchone()
+    return int(page * (free - left))

@@ -1,0 +1,55 @@
+"""Who runs a turn on a conversation. A row in `running` is the lock; whoever finds one whose runner is gone closes the
+turn."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from multiturn.deltas import Delta
+from multiturn.errors import ConversationBusy
+from multiturn.stores.crashes import crashed
+from multiturn.stores.sealing import Seal
+from multiturn.stores.sqlite import conversations, reading, writing
+from multiturn.stores.sqlite.places import parent_of
+from multiturn.turns import Totals
+
+IsGone = Callable[[str], bool]
+
+_decode_deltas = msgspec.json.Decoder(tuple[Delta, ...]).decode
+
+
+def unlocked(db: sqlite3.Connection, seal: Seal, id: str, is_gone: IsGone) -> conversations.Row:
+    """The conversation, on which no turn runs. Raises `ConversationBusy`, and `NotFound`."""
+    row = conversations.find(db, id)
+    running = db.execute("SELECT turn, runner FROM running WHERE conversation = ?", (row.key,)).fetchone()
+    if running is None:
+        return row
+    key, runner = running
+    if not is_gone(runner):
+        raise ConversationBusy(id)
+    close_crashed(db, seal, key)
+    return conversations.find(db, id)
+
+
+def recover(db: sqlite3.Connection, seal: Seal, is_gone: IsGone) -> None:
+    """Close every turn whose runner is gone."""
+    running = db.execute("SELECT turn, runner FROM running").fetchall()
+    gone = {runner for runner in {runner for _, runner in running} if is_gone(runner)}
+    for key, runner in running:
+        if runner in gone:
+            close_crashed(db, seal, key)
+
+
+def close_crashed(db: sqlite3.Connection, seal: Seal, key: int) -> None:
+    """End a turn whose runner is gone, with what it had streamed."""
+    turn = reading.at(db, seal, key)
+    bodies = db.execute("SELECT body FROM deltas WHERE turn = ? ORDER BY position", (key,)).fetchall()
+    deltas = [delta for (body,) in bodies for delta in _decode_deltas(seal.open(body, turn.id.encode()))]
+    above = parent_of(db, key)
+    before = Totals() if above is None else reading.at(db, seal, above).totals
+    db.execute("DELETE FROM running WHERE turn = ?", (key,))
+    writing.close(db, seal, key, crashed(turn, deltas, before=before, at=time.time()))

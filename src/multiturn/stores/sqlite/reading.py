@@ -1,0 +1,107 @@
+"""Turns in SQL, read: one, a path, a whole tree. Plain functions on a connection inside a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from multiturn.stores import rows
+from multiturn.stores.sealing import Seal
+from multiturn.stores.sqlite import conversations
+from multiturn.stores.sqlite.places import (
+    STATUSES,
+    branches_of,
+    branches_to,
+    first_of,
+    id_at,
+    last_of,
+    parent_of,
+    text_at,
+    turn_key,
+)
+from multiturn.turns import Turn
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_COLUMNS = "id, conversation, status, instructions, model, body"
+_Columns = tuple[str, int, int, int | None, int | None, bytes]
+
+
+def turn(db: sqlite3.Connection, seal: Seal, id: str) -> Turn:
+    return at(db, seal, turn_key(db, id))
+
+
+def at(db: sqlite3.Connection, seal: Seal, key: int) -> Turn:
+    found = db.execute(f"SELECT {_COLUMNS} FROM turns WHERE key = ?", (key,)).fetchall()
+    above = parent_of(db, key)
+    (made,) = _made(db, seal, found, [None if above is None else id_at(db, above)])
+    return made
+
+
+def words_at(db: sqlite3.Connection, seal: Seal, key: int) -> str:
+    """What was said in a turn; its parent need not be there any more."""
+    (made,) = _made(db, seal, db.execute(f"SELECT {_COLUMNS} FROM turns WHERE key = ?", (key,)).fetchall(), [None])
+    return rows.text_of(made)
+
+
+def path(db: sqlite3.Connection, seal: Seal, head: str) -> tuple[Turn, ...]:
+    """The turns from the root to `head`: one range read for each branch on the way."""
+    stretches = [
+        db.execute(f"SELECT {_COLUMNS} FROM turns WHERE key BETWEEN ? AND ? ORDER BY key", (first_of(branch), last))
+        for branch, last in branches_to(db, turn_key(db, head))
+    ]
+    found = [row for stretch in reversed(stretches) for row in stretch]
+    return _made(db, seal, found, [None, *(row[0] for row in found[:-1])])
+
+
+def tree(db: sqlite3.Connection, seal: Seal, conversation_id: str) -> tuple[Turn, ...]:
+    made: list[Turn] = []
+    for branch in branches_of(db, conversations.find(db, conversation_id).tree):
+        found = db.execute(
+            f"SELECT {_COLUMNS} FROM turns WHERE key BETWEEN ? AND ? ORDER BY key", (first_of(branch), last_of(branch))
+        ).fetchall()
+        if found:
+            above = parent_of(db, turn_key(db, found[0][0]))
+            first = None if above is None else id_at(db, above)
+            made += _made(db, seal, found, [first, *(row[0] for row in found[:-1])])
+    return tuple(made)
+
+
+def _made(
+    db: sqlite3.Connection, seal: Seal, found: Sequence[_Columns], parents: Iterable[str | None]
+) -> tuple[Turn, ...]:
+    if not found:
+        return ()
+    names: _Known[int, str] = _Known(
+        lambda key: str(db.execute("SELECT id FROM conversations WHERE key = ?", (key,)).fetchone()[0])
+    )
+    texts: _Known[int | None, str | None] = _Known(lambda key: text_at(db, seal, key))
+    ids, made_in, statuses, instructions, models, bodies = zip(*found, strict=True)
+    places = {
+        "id": ids,
+        "conversation": [names[key] for key in made_in],
+        "parent": parents,
+        "status": [STATUSES[status] for status in statuses],
+        "instructions": [texts[key] for key in instructions],
+        "model": [texts[key] for key in models],
+    }
+    return rows.to_turns(bodies, places, seal.open, lambda name: _attachment(db, seal, name))
+
+
+def _attachment(db: sqlite3.Connection, seal: Seal, name: str) -> bytes:
+    digest = bytes.fromhex(name)
+    (body,) = db.execute("SELECT body FROM attachments WHERE digest = ?", (digest,)).fetchone()
+    return seal.open(body, digest)
+
+
+class _Known(dict[K, V]):
+    """What was looked up is not looked up again."""
+
+    def __init__(self, look_up: Callable[[K], V]) -> None:
+        self._look_up = look_up
+
+    def __missing__(self, key: K) -> V:
+        value = self[key] = self._look_up(key)
+        return value

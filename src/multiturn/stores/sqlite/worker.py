@@ -1,0 +1,179 @@
+"""One thread that owns one SQLite connection and works off jobs: callers never block their event loop on a disk.
+
+Jobs that wait together commit together and share one fsync (group commit). A job that fails is undone alone.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+from multiturn.errors import MultiturnError, StoreError
+from multiturn.stores.sqlite.schema import patiently
+
+T = TypeVar("T")
+Connect = Callable[[], sqlite3.Connection]
+
+_MOST_AT_ONCE = 256  # jobs in one transaction
+
+
+class Job(Generic[T]):
+    """Work on a connection inside a transaction, and the future of its result."""
+
+    __slots__ = ("durable", "future", "work")
+
+    def __init__(self, work: Callable[[sqlite3.Connection], T], durable: bool) -> None:
+        self.work = work
+        self.durable = durable
+        self.future: Future[T] = Future()
+
+
+class Worker:
+    """Runs jobs in the order of submission. `begin` is the statement that opens a transaction."""
+
+    def __init__(self, connect: Connect, *, begin: str, name: str) -> None:
+        self._connect = connect
+        self._begin = begin
+        self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> Future[T]:
+        """The future of `work`'s result, done when its transaction is committed: on the disk if `durable`, else in
+        the operating system's hands, which outlive the process."""
+        job = Job(work, durable)
+        with self._lock:
+            if self._closed:
+                job.future.set_exception(StoreError("the store is closed"))
+            else:
+                self._jobs.put(job)
+        return job.future
+
+    def close(self) -> None:
+        """Finish what was submitted, close the connection, end the thread. Closing twice is fine."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while (jobs := self._next_jobs()) is not None:
+            try:
+                connection = connection or self._connect()
+            except Exception as error:
+                _fail(jobs, error)
+            else:
+                self._commit(connection, jobs)
+            del jobs
+        if connection is not None:
+            connection.close()
+
+    def _next_jobs(self) -> list[Job[Any]] | None:
+        """The jobs that wait, at least one; None when the worker was closed."""
+        first = self._jobs.get()
+        if first is None:
+            return None
+        jobs = [first]
+        while len(jobs) < _MOST_AT_ONCE:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+    def _commit(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
+        durable = any(job.durable for job in jobs)
+        try:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            patiently(lambda: connection.execute(self._begin))
+            outcomes = [_attempt(connection, job) for job in jobs]
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            _fail(jobs, error)
+            return
+        for job, (result, failure) in zip(jobs, outcomes, strict=True):
+            _resolve(job, result, failure)
+
+
+def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> tuple[Any, Exception | None]:
+    """The job's result or its error, its writes undone in that case."""
+    connection.execute("SAVEPOINT job")
+    try:
+        result = job.work(connection)
+    except Exception as error:
+        if not connection.in_transaction:  # SQLite itself has rolled everything back, as on a full disk
+            raise
+        connection.execute("ROLLBACK TO job")
+        return None, error
+    finally:
+        if connection.in_transaction:
+            connection.execute("RELEASE job")
+    return result, None
+
+
+def _fail(jobs: list[Job[Any]], error: BaseException) -> None:
+    for job in jobs:
+        _resolve(job, None, error)
+
+
+def _resolve(job: Job[Any], result: Any, error: BaseException | None) -> None:
+    if not job.future.set_running_or_notify_cancel():
+        return  # nobody waits for it any more
+    if error is None:
+        job.future.set_result(result)
+    else:
+        job.future.set_exception(_translated(error))
+
+
+def _translated(error: BaseException) -> BaseException:
+    """SQLite's errors as ours, the original as the cause."""
+    if isinstance(error, MultiturnError) or not isinstance(error, sqlite3.Error):
+        return error
+    translated = StoreError(f"the SQLite store failed: {error}")
+    translated.__cause__ = error
+    return translated
+
+
+class InlineWorker:
+    """The same for a database in memory, which never waits for a disk: jobs run at once, in the calling thread."""
+
+    def __init__(self, connect: Connect) -> None:
+        self._connection: sqlite3.Connection | None = connect()
+        self._lock = threading.Lock()
+
+    def submit(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> Future[T]:
+        future: Future[T] = Future()
+        with self._lock:
+            if self._connection is None:
+                future.set_exception(StoreError("the store is closed"))
+                return future
+            try:
+                with self._connection:
+                    self._connection.execute("BEGIN")
+                    result = work(self._connection)
+            except Exception as error:
+                future.set_exception(_translated(error))
+            else:
+                future.set_result(result)
+        return future
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
