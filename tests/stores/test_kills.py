@@ -65,7 +65,7 @@ def check(url: str, lines: list[str], acknowledged: set[str]) -> None:
     complete = {turn.id for turn in path if turn.status is TurnStatus.COMPLETED}
     assert acknowledged <= complete
     assert {line.split()[1] for line in lines if line.startswith("begun")} <= {turn.id for turn in tree}
-    assert [turn.parent for turn in path] == [None, *(turn.id for turn in path[:-1])]
+    assert [turn.parent for turn in path] == [None, *(turn.id for turn in path)][: len(path)]
     if tree and tree[-1].status is TurnStatus.INCOMPLETE:
         assert tree[-1].reason == "crashed"
         shown = words_of(lines, tree[-1].id)

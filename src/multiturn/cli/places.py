@@ -18,7 +18,7 @@ _FILE = "sqlite:///"
 store_option = click.option(
     "--store",
     metavar="URL",
-    help="Where conversations are kept: sqlite:///relative.db or sqlite:////absolute.db.  "
+    help="Where conversations are kept: sqlite:///relative.db, sqlite:////absolute.db or postgresql://….  "
     "[default: MULTITURN_STORE, else ~/.local/share/multiturn/chats.db]",
 )
 

@@ -36,8 +36,7 @@ _MARKS = {
 async def print_tree(store: Store, record: ConversationRecord) -> None:
     """Draw the tree that the conversation stands on."""
     turns = await store.tree(record.id)
-    here = {turn.id for turn in turns}
-    others = [other for other in await store.conversations(limit=100_000) if other.head in here]
+    others = [other for other in await store.family(record.id) if other.head]
     path = {turn.id for turn in await store.path(record.head)} if record.head else set()
     heads: dict[str, list[str]] = defaultdict(list)
     for other in others:
