@@ -39,6 +39,7 @@ _CHANGED = b"\x02"
 _encode = msgspec.msgpack.Encoder().encode
 _decode_turns = msgspec.msgpack.Decoder(tuple[Turn, ...]).decode
 _Medium = Image | Audio | Video | File
+_CHANGEABLE = (Image, Audio, Video, File, Opaque, ToolResult)  # parts for which something else may stand in a row
 _Change = Callable[[Part], Part]
 
 
@@ -148,6 +149,10 @@ def _whole(turn: Turn, attachment: Callable[[str], bytes]) -> Turn:
 
 def _with_parts(turn: Turn, change: _Change) -> Turn:
     """The turn with each part changed; the same one if none was."""
+    if not any(
+        isinstance(part, _CHANGEABLE) for message in turn.messages + turn.alternatives for part in message.parts
+    ):
+        return turn
     fields = {name: getattr(turn, name) for name in ("input", "output", "alternatives")}
     changed = {name: _messages(messages, change) for name, messages in fields.items()}
     if all(changed[name] is messages for name, messages in fields.items()):

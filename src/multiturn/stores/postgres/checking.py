@@ -77,8 +77,9 @@ _QUESTIONS = {
 
 async def check(db: Session) -> tuple[str, ...]:
     problems: list[str] = []
-    for problem, question in _QUESTIONS.items():
-        problems += [problem.format(name) for name in await db.column(question)]
+    async with db.sums():
+        for problem, question in _QUESTIONS.items():
+            problems += [problem.format(name) for name in await db.column(question)]
     for tree in await db.column("SELECT tree FROM trees WHERE tenant = $1 ORDER BY tree"):
         try:
             await reading.tree(db, tree)

@@ -6,16 +6,16 @@ The only module that knows the driver, asyncpg, by name.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import asyncpg
 
 from multiturn.errors import InvalidInput, MultiturnError, StoreError
 from multiturn.stores.postgres.addresses import Address
 from multiturn.stores.postgres.locks import recover
+from multiturn.stores.postgres.pool import Pool
 from multiturn.stores.postgres.runners import Runner
 from multiturn.stores.postgres.schema import migrate
 from multiturn.stores.postgres.session import BY_WHOLE_TABLES, Connection, Session
@@ -27,8 +27,6 @@ Work = Callable[[Session], Awaitable[T]]
 
 _CONNECT_S = 10.0
 _STATEMENT_S = 120.0  # how long a server may be silent before it counts as lost
-_CLOSE_S = 5.0
-_IDLE_S = 300.0  # an unused connection is given back
 _ATTEMPTS = 3  # where the server undid one of several that stood in each other's way
 
 # A statement is planned once for a connection, often while the tables are small; the plan has to do when they are not.
@@ -49,13 +47,10 @@ _Lost = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
 )
 _Undone = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_Unfit = (
-    asyncpg.CharacterNotInRepertoireError,
-    asyncpg.UntranslatableCharacterError,
-    asyncpg.ProgramLimitExceededError,
-)
+_Unfit = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)  # a value that cannot be stored
 
 
 class Connections:
@@ -67,7 +62,7 @@ class Connections:
         self._tenant = tenant
         self._most = most
         self._worker = Worker("multiturn-postgres")
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: Pool | None = None
         self._opening: asyncio.Lock | None = None
         self.runner = Runner(self._connect_runner, seal=seal, tenant=tenant)
 
@@ -93,19 +88,19 @@ class Connections:
         while True:
             try:
                 pool = await self._opened()
-                async with pool.acquire() as connection:
+                async with pool.connection() as connection:
                     return await work(Session(connection, self._seal, self._tenant))
-            except MultiturnError:
-                raise
             except _Undone as error:
                 undone += 1
                 if undone == _ATTEMPTS:
                     raise self._translated(error) from error
             except _Lost as error:
+                if self._pool is not None:
+                    self._pool.drop()
                 if not again:
                     raise self._translated(error) from self._cause(error)
                 again = False
-            except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+            except asyncpg.PostgresError as error:
                 raise self._translated(error) from self._cause(error)
 
     async def _keep(self, turn_id: str, body: bytes) -> None:
@@ -114,7 +109,7 @@ class Connections:
 
     # --- opening and closing ------------------------------------------------------------------------------------
 
-    async def _opened(self) -> asyncpg.Pool[asyncpg.Record]:
+    async def _opened(self) -> Pool:
         if self._pool is not None:
             return self._pool
         self._opening = self._opening or asyncio.Lock()
@@ -123,40 +118,32 @@ class Connections:
                 self._pool = await self._open()
         return self._pool
 
-    async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
-        first = await self._connect()
+    async def _open(self) -> Pool:
+        pool = Pool(self._connect, self._most)
         try:
-            await migrate(first, self._address.schema)
-            await recover(Session(first, self._seal, self._tenant), self.runner)
-        finally:
-            await _hang_up(first)
-        return await asyncpg.create_pool(
-            self._address.url,
-            min_size=0,
-            max_size=self._most,
-            max_inactive_connection_lifetime=_IDLE_S,
-            timeout=_CONNECT_S,
-            command_timeout=_STATEMENT_S,
-            reset=_nothing,
-            server_settings=self._settings(),
-        )
+            async with pool.connection() as first:
+                await migrate(first, self._address.schema)
+                await recover(Session(first, self._seal, self._tenant), self.runner)
+        except BaseException:
+            pool.drop()
+            raise
+        return pool
 
     async def _connect(self, **settings: str) -> Connection:
-        return await asyncpg.connect(self._address.url, timeout=_CONNECT_S, server_settings=self._settings() | settings)
+        return await asyncpg.connect(
+            self._address.url,
+            timeout=_CONNECT_S,
+            command_timeout=_STATEMENT_S,
+            server_settings=_SETTINGS | {"search_path": self._address.schema} | settings,
+        )
 
     async def _connect_runner(self) -> Connection:
         return await self._connect(**_RUNNER_SETTINGS)
 
-    def _settings(self) -> dict[str, str]:
-        return _SETTINGS | {"search_path": self._address.schema}
-
     async def _end(self) -> None:
         await self.runner.close()
         if self._pool is not None:
-            try:
-                await asyncio.wait_for(self._pool.close(), _CLOSE_S)
-            except Exception:
-                self._pool.terminate()
+            await self._pool.close()
         await asyncio.sleep(0)  # transports close on the loop's next round
 
     # --- errors -------------------------------------------------------------------------------------------------
@@ -170,12 +157,3 @@ class Connections:
     def _cause(self, error: Exception) -> Exception | None:
         """The original, unless it gives the password away."""
         return error if self._address.without_secrets(str(error)) == str(error) else None
-
-
-async def _nothing(connection: Any) -> None:
-    """Between two pieces of work there is nothing to reset: what is set is set for a transaction."""
-
-
-async def _hang_up(connection: Connection) -> None:
-    with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        await connection.close(timeout=_CLOSE_S)

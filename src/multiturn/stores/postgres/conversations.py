@@ -16,15 +16,18 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 _RECORDS = """
-  SELECT c.id, c.user_id, h.id AS head, l.id AS latest, c.model, c.instructions, x.body AS text, c.metadata,
-    c.created_at, c.updated_at
+  SELECT c.id, c.user_id, c.model, c.instructions, c.metadata, c.created_at, c.updated_at,
+    (SELECT t.id FROM turns t WHERE t.tenant = $1 AND t.tree = c.tree
+       AND t.branch = c.head_branch AND t.position = c.head_position) AS head,
+    (SELECT t.id FROM turns t WHERE t.tenant = $1 AND t.tree = c.tree
+       AND t.branch = c.latest_branch AND t.position = c.latest_position) AS latest,
+    (SELECT x.body FROM texts x WHERE x.tenant = $1 AND x.tree = c.tree AND x.digest = c.instructions) AS text
   FROM conversations c
-  LEFT JOIN turns h ON h.tenant = c.tenant AND h.tree = c.tree
-    AND h.branch = c.head_branch AND h.position = c.head_position
-  LEFT JOIN turns l ON l.tenant = c.tenant AND l.tree = c.tree
-    AND l.branch = c.latest_branch AND l.position = c.latest_position
-  LEFT JOIN texts x ON x.tenant = c.tenant AND x.tree = c.tree AND x.digest = c.instructions
   WHERE c.tenant = $1
+"""
+_STATUS = """
+  (SELECT t.status FROM turns t WHERE t.tenant = $1 AND t.tree = c.tree
+     AND t.branch = c.latest_branch AND t.position = c.latest_position)
 """
 
 
@@ -63,7 +66,7 @@ def _conditions(filter: Filter, after: Cursor | None) -> tuple[str, list[Any]]:
     if filter.until is not None:
         add("c.updated_at < {}", filter.until)
     if filter.status is not None:
-        add("l.status = {}", filter.status)
+        add(_STATUS + " = {}", filter.status)
     if filter.metadata:
         add("c.metadata @> {}::jsonb", encoded(filter.metadata))
     if after is not None:

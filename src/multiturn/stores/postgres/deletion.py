@@ -16,22 +16,26 @@ from multiturn.stores.postgres.runners import Runner
 from multiturn.stores.postgres.session import Record, Session
 from multiturn.stores.records import Collected, Retention
 
-# For each branch of the tree, the position from which on nobody needs it: everything but what lies on the way to where
-# a conversation stands, or to what one other than $3 has made.
+# For each branch of the tree, once the conversations $3 are gone: the position from which on nobody needs it, and the
+# conversation that needs the most of it. A conversation needs what lies on the way to where it stands and to what it
+# has made.
 _UNNEEDED = """
-  WITH RECURSIVE needed (branch, position) AS (
-    SELECT head_branch, head_position FROM conversations WHERE tenant = $1 AND tree = $2 AND head_branch IS NOT NULL
+  WITH RECURSIVE needed (conversation, branch, position) AS (
+    SELECT id, head_branch, head_position FROM conversations
+      WHERE tenant = $1 AND tree = $2 AND id <> ALL($3) AND head_branch IS NOT NULL
     UNION
-    SELECT latest_branch, latest_position FROM conversations
-      WHERE tenant = $1 AND tree = $2 AND latest_branch IS NOT NULL
+    SELECT id, latest_branch, latest_position FROM conversations
+      WHERE tenant = $1 AND tree = $2 AND id <> ALL($3) AND latest_branch IS NOT NULL
     UNION
-    SELECT branch, max(position) FROM turns WHERE tenant = $1 AND tree = $2 AND conversation <> $3 GROUP BY branch
+    SELECT conversation, branch, max(position) FROM turns
+      WHERE tenant = $1 AND tree = $2 AND conversation <> ALL($3) GROUP BY conversation, branch
     UNION
-    SELECT b.parent_branch, b.parent_position
+    SELECT n.conversation, b.parent_branch, b.parent_position
       FROM needed n JOIN branches b ON b.tenant = $1 AND b.tree = $2 AND b.branch = n.branch
       WHERE b.parent_branch IS NOT NULL
   )
-  SELECT b.branch, coalesce(max(n.position) + 1, 0) AS first
+  SELECT b.branch, coalesce(max(n.position) + 1, 0) AS first,
+    (array_agg(n.conversation ORDER BY n.position DESC, n.conversation))[1] AS heir
   FROM branches b LEFT JOIN needed n ON n.branch = b.branch
   WHERE b.tenant = $1 AND b.tree = $2 GROUP BY b.branch
 """
@@ -48,21 +52,15 @@ _DESCENDANTS = """
   SELECT branch, first FROM below
 """
 
-_DROP = """
+_DROP = f"""
   WITH gone AS (
-    DELETE FROM turns t USING unnest($3::integer[], $4::integer[]) AS cut (branch, first)
-    WHERE t.tenant = $1 AND t.tree = $2 AND t.branch = cut.branch AND t.position >= cut.first
-    RETURNING t.branch, t.position, pg_column_size(t.body) AS bytes
+    DELETE FROM turns WHERE tenant = $1 AND {places.from_first_on()} RETURNING pg_column_size(body) AS bytes
   ), words AS (
-    DELETE FROM said s USING gone g
-    WHERE s.tenant = $1 AND s.tree = $2 AND s.branch = g.branch AND s.position = g.position
+    DELETE FROM said WHERE tenant = $1 AND {places.from_first_on()}
   ), asked AS (
-    DELETE FROM keys k USING gone g
-    WHERE k.tenant = $1 AND k.tree = $2 AND k.branch = g.branch AND k.position = g.position
+    DELETE FROM keys WHERE tenant = $1 AND {places.from_first_on()}
   ), held AS (
-    DELETE FROM attached a USING gone g
-    WHERE a.tenant = $1 AND a.tree = $2 AND a.branch = g.branch AND a.position = g.position
-    RETURNING a.digest
+    DELETE FROM attached WHERE tenant = $1 AND {places.from_first_on()} RETURNING digest
   )
   SELECT count(*) AS turns, coalesce(sum(bytes), 0) AS bytes, (SELECT array_agg(DISTINCT digest) FROM held) AS digests
   FROM gone
@@ -73,44 +71,40 @@ async def delete(db: Session, runner: Runner, id: str) -> Collected:
     async with db.transaction():
         tree = await places.hold_tree(db, id)
         await locks.refuse_while_running(db, runner, tree, id)
-        return await _delete(db, tree, id)
+        return await _delete(db, tree, [id])
 
 
-async def _delete(db: Session, tree: int, id: str) -> Collected:
-    """Delete a conversation on which no turn runs; what others stand on becomes theirs. The tree is held."""
-    await db.run("DELETE FROM conversations WHERE tenant = $1 AND tree = $2 AND id = $3", tree, id)
-    await db.run("DELETE FROM names WHERE tenant = $1 AND id = $2", id)
-    await db.run("DELETE FROM keys WHERE tenant = $1 AND tree = $2 AND conversation = $3", tree, id)
-    gone = await _drop(db, tree, await db.rows(_UNNEEDED, tree, id))
-    heir = await db.value(
-        "SELECT id FROM conversations WHERE tenant = $1 AND tree = $2 ORDER BY created_at, id LIMIT 1", tree
+async def _delete(db: Session, tree: int, ids: list[str]) -> Collected:
+    """Delete conversations of one tree, on which no turn runs; what others need becomes theirs. The tree is held."""
+    await db.run("DELETE FROM conversations WHERE tenant = $1 AND tree = $2 AND id = ANY($3)", tree, ids)
+    await db.run("DELETE FROM names WHERE tenant = $1 AND id = ANY($2)", ids)
+    await db.run("DELETE FROM keys WHERE tenant = $1 AND tree = $2 AND conversation = ANY($3)", tree, ids)
+    cuts = await db.rows(_UNNEEDED, tree, ids)
+    branches, firsts = _columns(cuts)
+    gone = await _drop(db, tree, branches, firsts)
+    await db.run(
+        """DELETE FROM trees WHERE tenant = $1 AND tree = $2
+           AND NOT EXISTS (SELECT 1 FROM conversations c WHERE c.tenant = $1 AND c.tree = $2)""",
+        tree,
     )
-    if heir is None:
-        await db.run("DELETE FROM trees WHERE tenant = $1 AND tree = $2", tree)
-    else:
-        await db.run(
-            "UPDATE turns SET conversation = $4 WHERE tenant = $1 AND tree = $2 AND conversation = $3", tree, id, heir
-        )
-    return msgspec.structs.replace(gone, conversations=1)
+    await db.run(
+        """UPDATE turns SET conversation = ($4::text[])[array_position($3, branch)]
+           WHERE tenant = $1 AND tree = $2 AND branch = ANY($3::integer[]) AND conversation = ANY($5)""",
+        tree,
+        branches,
+        [cut["heir"] for cut in cuts],
+        ids,
+    )
+    return msgspec.structs.replace(gone, conversations=len(ids))
 
 
 async def delete_turn(db: Session, runner: Runner, id: str) -> int:
     async with db.transaction():
         place = await places.hold_tree_of_turn(db, id)
-        cuts = await db.rows(_DESCENDANTS, *place)
-        branches, firsts = _columns(cuts)
-        running = await db.column(
-            """SELECT t.id FROM running r JOIN turns t USING (tenant, tree, branch, position)
-               JOIN unnest($3::integer[], $4::integer[]) AS cut (branch, first)
-                 ON cut.branch = t.branch AND cut.first <= t.position
-               WHERE r.tenant = $1 AND r.tree = $2""",
-            place.tree,
-            branches,
-            firsts,
-        )
-        await locks.refuse_while_one_runs(db, runner, place.tree, running)
+        branches, firsts = _columns(await db.rows(_DESCENDANTS, *place))
+        await locks.refuse_while_one_runs(db, runner, place.tree, branches, firsts)
         await _step_back(db, place, branches, firsts)
-        return (await _drop(db, place.tree, cuts)).turns
+        return (await _drop(db, place.tree, branches, firsts)).turns
 
 
 async def _step_back(db: Session, place: places.Place, branches: list[int], firsts: list[int]) -> None:
@@ -122,38 +116,33 @@ async def _step_back(db: Session, place: places.Place, branches: list[int], firs
         *place,
     )
     assert above is not None
-    standing = """FROM unnest($3::integer[], $4::integer[]) AS cut (branch, first)
-                  WHERE tenant = $1 AND tree = $2 AND {0}_branch = cut.branch AND {0}_position >= cut.first"""
+    cuts = place.tree, branches, firsts
+    head = places.from_first_on("head_branch", "head_position")
+    latest = places.from_first_on("latest_branch", "latest_position")
     await db.run(
-        f"UPDATE conversations SET head_branch = $5, head_position = $6 {standing.format('head')}",
-        place.tree,
-        branches,
-        firsts,
-        above["branch"],
-        above["position"],
+        f"UPDATE conversations SET head_branch = $5, head_position = $6 WHERE tenant = $1 AND {head}", *cuts, *above
     )
     await db.run(
         f"""UPDATE conversations SET latest_branch = head_branch, latest_position = head_position
-            {standing.format("latest")}""",
-        place.tree,
-        branches,
-        firsts,
+            WHERE tenant = $1 AND {latest}""",
+        *cuts,
     )
 
 
 async def delete_user(db: Session, runner: Runner, user: str) -> int:
     async with db.transaction():
-        held: list[tuple[int, str]] = []
+        held: dict[int, list[str]] = {}
         for id in await db.column(
             "SELECT id FROM conversations WHERE tenant = $1 AND user_id = $2 ORDER BY tree, id", user
         ):  # all trees first, in one order, so that two of these do not wait for each other
             with contextlib.suppress(NotFound):  # deleted since we looked
-                held.append((await places.hold_tree(db, id), id))
-        for tree, id in held:
-            await locks.refuse_while_running(db, runner, tree, id)
-        for tree, id in held:
-            await _delete(db, tree, id)
-    return len(held)
+                held.setdefault(await places.hold_tree(db, id), []).append(id)
+        for tree, ids in held.items():
+            for id in ids:
+                await locks.refuse_while_running(db, runner, tree, id)
+        for tree, ids in held.items():
+            await _delete(db, tree, ids)
+    return sum(map(len, held.values()))
 
 
 # --- retention --------------------------------------------------------------------------------------------------------
@@ -198,9 +187,8 @@ async def _due(db: Session, retention: Retention, most: int) -> list[str]:
 # --- what goes along --------------------------------------------------------------------------------------------------
 
 
-async def _drop(db: Session, tree: int, cuts: Sequence[Record]) -> Collected:
+async def _drop(db: Session, tree: int, branches: list[int], firsts: list[int]) -> Collected:
     """Delete the turns from `first` on, on each of these branches, and all that only they have."""
-    branches, firsts = _columns(cuts)
     gone = await db.row(_DROP, tree, branches, firsts)
     assert gone is not None
     await db.run(

@@ -10,7 +10,7 @@ import msgspec
 from multiturn.deltas import Delta
 from multiturn.errors import ConversationBusy, NotFound
 from multiturn.stores.crashes import crashed
-from multiturn.stores.postgres import reading, writing
+from multiturn.stores.postgres import places, reading, writing
 from multiturn.stores.postgres.runners import Runner
 from multiturn.stores.postgres.session import Record, Session
 from multiturn.turns import Totals
@@ -18,8 +18,8 @@ from multiturn.turns import Totals
 _decode_deltas = msgspec.json.Decoder(tuple[Delta, ...]).decode
 
 _RUNNING = """
-  SELECT t.id AS turn, r.conversation, r.runner, is_gone(r.runner) AS gone
-  FROM running r JOIN turns t USING (tenant, tree, branch, position)
+  SELECT turn_at(r.tenant, r.tree, r.branch, r.position) AS turn, r.conversation, r.runner, is_gone(r.runner) AS gone
+  FROM running r
   WHERE r.tenant = $1
 """
 
@@ -31,9 +31,9 @@ async def refuse_while_running(db: Session, runner: Runner, tree: int, conversat
         await _close_or_refuse(db, runner, held)
 
 
-async def refuse_while_one_runs(db: Session, runner: Runner, tree: int, turns: list[str]) -> None:
-    """Raise `ConversationBusy` if one of these turns runs. Those whose runner is gone are closed instead."""
-    for held in await db.rows(f"{_RUNNING} AND r.tree = $2 AND t.id = ANY($3)", tree, turns):
+async def refuse_while_one_runs(db: Session, runner: Runner, tree: int, branches: list[int], firsts: list[int]) -> None:
+    """The same for the turns from `first` on, on each of these branches."""
+    for held in await db.rows(f"{_RUNNING} AND {places.from_first_on()}", tree, branches, firsts):
         await _close_or_refuse(db, runner, held)
 
 
@@ -58,8 +58,8 @@ async def close_crashed(db: Session, turn_id: str, holder: int) -> None:
     except NotFound:
         return
     bodies = await db.column(
-        """SELECT d.body FROM turns t JOIN deltas d USING (tenant, tree, branch, position)
-           WHERE t.tenant = $1 AND t.id = $2 ORDER BY d.piece""",
+        """SELECT body FROM deltas WHERE tenant = $1 AND (tree, branch, position) = (
+             SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = $2) ORDER BY piece""",
         turn_id,
     )
     deltas = [delta for body in bodies for delta in _decode_deltas(db.seal.open(body, turn_id.encode()))]

@@ -8,6 +8,12 @@ from multiturn.errors import NotFound
 from multiturn.stores.postgres.session import Session
 
 
+def from_first_on(branch: str = "branch", position: str = "position") -> str:
+    """The condition that a place lies on tree `$2`, on one of the branches `$3`, at or behind the position that `$4`
+    has for this branch."""
+    return f"tree = $2 AND {branch} = ANY($3) AND {position} >= ($4::integer[])[array_position($3, {branch})]"
+
+
 class Place(NamedTuple):
     """A turn's place: a row of `turns` has it as (tree, branch, position)."""
 

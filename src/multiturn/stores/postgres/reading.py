@@ -9,58 +9,71 @@ from multiturn.stores import rows
 from multiturn.stores.postgres.session import Record, Session
 from multiturn.turns import Turn, TurnStatus
 
-_COLUMNS = "t.tree, t.branch, t.position, t.id, t.conversation, t.status, t.model, t.body, t.instructions"
+
+def _read(source: str, order: str, *, parent: str = "NULL") -> str:
+    """The statement that reads these turns in this order, with instructions only where they change."""
+    return f"""
+      SELECT t.tree, t.branch, t.position, t.id, t.conversation, t.status, t.model, t.body, t.instructions,
+        {parent} AS parent,
+        CASE WHEN t.instructions IS DISTINCT FROM lag(t.instructions) OVER (ORDER BY {order}) THEN
+          (SELECT x.body FROM texts x WHERE x.tenant = $1 AND x.tree = t.tree AND x.digest = t.instructions)
+        END AS text
+      FROM {source} ORDER BY {order}
+    """
+
 
 # A turn's parent is one position up, on the same branch or on the one that its branch leaves.
-_TURNS = f"""
-  SELECT {_COLUMNS}, x.body AS text, p.id AS parent
-  FROM turns t
-  JOIN branches b USING (tenant, tree, branch)
-  LEFT JOIN turns p ON p.tenant = t.tenant AND p.tree = t.tree AND p.position = t.position - 1
-    AND p.branch = CASE WHEN b.parent_position = t.position - 1 THEN b.parent_branch ELSE t.branch END
-  LEFT JOIN texts x ON x.tenant = t.tenant AND x.tree = t.tree AND x.digest = t.instructions
-  WHERE t.tenant = $1
+_PARENT = """
+  (SELECT p.id FROM turns p
+   WHERE p.tenant = $1 AND p.tree = t.tree AND p.position = t.position - 1 AND p.branch = (
+     SELECT CASE WHEN b.parent_position = t.position - 1 THEN b.parent_branch ELSE t.branch END
+     FROM branches b WHERE b.tenant = $1 AND b.tree = t.tree AND b.branch = t.branch))
 """
 
-# The stretches of the path, the last one first, each one range of the primary key; instructions only where they change.
+_TURNS = _read("turns t WHERE t.tenant = $1 AND t.id = ANY($2)", "t.id DESC", parent=_PARENT)
+
+_TREE = _read("turns t WHERE t.tenant = $1 AND t.tree = $2", "t.branch, t.position", parent=_PARENT)
+
+# The stretches of the path, the last one first, each one range of the primary key. `OFFSET 0` keeps the planner from
+# making joins of what are look-ups by whole keys; see `migrations/0001_turns.sql`.
+_STRETCH = """
+  SELECT * FROM turns WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND position <= s.last OFFSET 0
+"""
 _PATH = f"""
   WITH RECURSIVE stretches (tree, branch, last, back) AS (
     SELECT tree, branch, position, 0 FROM turns WHERE tenant = $1 AND id = $2
     UNION ALL
     SELECT s.tree, b.parent_branch, b.parent_position, s.back + 1
-    FROM stretches s JOIN branches b ON b.tenant = $1 AND b.tree = s.tree AND b.branch = s.branch
-    WHERE b.parent_branch IS NOT NULL
-  ), path AS (
-    SELECT {_COLUMNS}, s.back, lag(t.instructions) OVER (ORDER BY s.back DESC, t.position) AS instructions_above
-    FROM stretches s JOIN turns t
-      ON t.tenant = $1 AND t.tree = s.tree AND t.branch = s.branch AND t.position <= s.last
+    FROM stretches s, LATERAL (
+      SELECT parent_branch, parent_position FROM branches
+      WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND parent_branch IS NOT NULL OFFSET 0
+    ) b
   )
-  SELECT {_COLUMNS}, CASE WHEN instructions IS DISTINCT FROM instructions_above THEN
-      (SELECT x.body FROM texts x WHERE x.tenant = $1 AND x.tree = t.tree AND x.digest = t.instructions)
-    END AS text
-  FROM path t ORDER BY back DESC, position
+  {_read(f"stretches s, LATERAL ({_STRETCH}) t", "s.back DESC, t.position")}
 """
 
 _ATTACHMENTS = """
   SELECT DISTINCT a.digest, a.body
-  FROM unnest($2::bigint[], $3::integer[], $4::integer[]) AS t (tree, branch, position)
-  JOIN attached h ON h.tenant = $1 AND h.tree = t.tree AND h.branch = t.branch AND h.position = t.position
-  JOIN attachments a ON a.tenant = $1 AND a.digest = h.digest
+  FROM unnest($2::bigint[], $3::integer[], $4::integer[]) AS t (tree, branch, position),
+    LATERAL (
+      SELECT digest FROM attached
+      WHERE tenant = $1 AND tree = t.tree AND branch = t.branch AND position = t.position OFFSET 0
+    ) h,
+    LATERAL (SELECT digest, body FROM attachments WHERE tenant = $1 AND digest = h.digest OFFSET 0) a
 """
 
 
 async def turn(db: Session, id: str) -> Turn:
-    found = await db.rows(f"{_TURNS} AND t.id = $2", id)
+    found = await some(db, [id])
     if not found:
         raise NotFound("turn", id)
-    (made,) = await _made(db, found, [row["parent"] for row in found])
-    return made
+    return found[0]
 
 
-async def some(db: Session, ids: Sequence[str]) -> dict[str, Turn]:
-    """Those of these turns that are there, by id."""
-    found = await db.rows(f"{_TURNS} AND t.id = ANY($2)", ids)
-    return {turn.id: turn for turn in await _made(db, found, [row["parent"] for row in found])}
+async def some(db: Session, ids: Sequence[str]) -> tuple[Turn, ...]:
+    """Those of these turns that are there, the newest first."""
+    found = await db.rows(_TURNS, ids)
+    return await _made(db, found, [row["parent"] for row in found])
 
 
 async def path(db: Session, head: str) -> tuple[Turn, ...]:
@@ -73,7 +86,7 @@ async def path(db: Session, head: str) -> tuple[Turn, ...]:
 
 async def tree(db: Session, number: int) -> tuple[Turn, ...]:
     """A tree's turns; each branch is younger than the one that it leaves."""
-    found = await db.rows(f"{_TURNS} AND t.tree = $2 ORDER BY t.branch, t.position", number)
+    found = await db.rows(_TREE, number)
     return await _made(db, found, [row["parent"] for row in found])
 
 

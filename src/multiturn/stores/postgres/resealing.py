@@ -7,6 +7,7 @@ from multiturn.stores import rows
 from multiturn.stores.postgres import reading, writing
 from multiturn.stores.postgres.places import Place
 from multiturn.stores.postgres.session import Session
+from multiturn.turns import Turn
 
 _AT_ONCE = 100  # turns in one transaction
 
@@ -45,16 +46,16 @@ async def some_turns(db: Session, after: Place) -> tuple[Place, int]:
             *after,
             _AT_ONCE,
         )
-        turns = await reading.some(db, [row["id"] for row in found])
-        for row in found:
-            after = Place(after.tree, row["branch"], row["position"])
-            await _write(db, after, rows.to_row(turns[row["id"]], db.seal.digest), row["id"])
-    return after, len(found)
+        places = {row["id"]: Place(after.tree, row["branch"], row["position"]) for row in found}
+        for turn in await reading.some(db, list(places)):
+            await _write(db, places[turn.id], turn)
+    return max(places.values(), default=after), len(found)
 
 
-async def _write(db: Session, place: Place, row: rows.Row, id: str) -> None:
+async def _write(db: Session, place: Place, turn: Turn) -> None:
+    row = rows.to_row(turn, db.seal.digest)
     at = "tenant = $1 AND tree = $2 AND branch = $3 AND position = $4"
-    await db.run(f"UPDATE turns SET body = $5 WHERE {at}", *place, db.seal.seal(row.body, id.encode()))
+    await db.run(f"UPDATE turns SET body = $5 WHERE {at}", *place, db.seal.seal(row.body, turn.id.encode()))
     before = await db.column(f"DELETE FROM attached WHERE {at} RETURNING digest", *place)
     await db.run("SELECT attach($1, $2, $3, $4, $5, $6)", *place, *writing.attachments(db.seal, row))
     await writing.drop_unused_attachments(db, before)

@@ -13,20 +13,22 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from multiturn.errors import StoreError
+from multiturn.stores.postgres.pool import hang_up
 
 if TYPE_CHECKING:
     from multiturn.stores.postgres.session import Connection
     from multiturn.stores.sealing import Seal
 
-_CLOSE_S = 5.0
-
 _KEEP = """
   INSERT INTO deltas (tenant, tree, branch, position, piece, body)
-  SELECT r.tenant, r.tree, r.branch, r.position, d.piece, d.body
-  FROM unnest($2::text[], $3::bigint[], $4::bytea[]) AS d (turn, piece, body)
-  JOIN turns t ON t.tenant = $1 AND t.id = d.turn
-  JOIN running r USING (tenant, tree, branch, position)
-  WHERE r.conversation = t.conversation
+  SELECT $1, r.tree, r.branch, r.position, d.piece, d.body
+  FROM unnest($2::text[], $3::bigint[], $4::bytea[]) AS d (turn, piece, body),
+    LATERAL (SELECT tree, conversation, branch, position FROM turns WHERE tenant = $1 AND id = d.turn OFFSET 0) t,
+    LATERAL (
+      SELECT tree, branch, position FROM running
+      WHERE tenant = $1 AND tree = t.tree AND conversation = t.conversation AND branch = t.branch
+        AND position = t.position OFFSET 0
+    ) r
 """
 
 
@@ -112,7 +114,4 @@ class Runner:
     async def close(self) -> None:
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            try:
-                await connection.close(timeout=_CLOSE_S)
-            except Exception:
-                connection.terminate()
+            await hang_up(connection)

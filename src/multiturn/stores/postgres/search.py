@@ -18,11 +18,12 @@ _PAGE = 50
 
 _CANDIDATES = """
   SELECT t.id
-  FROM said s
-  JOIN turns t USING (tenant, tree, branch, position)
-  JOIN conversations c ON c.tenant = t.tenant AND c.tree = t.tree AND c.id = t.conversation
-  WHERE s.tenant = $1 AND s.words @@ $2::tsquery AND ($3::text IS NULL OR c.user_id = $3)
-    AND ($4::text IS NULL OR t.id < $4)
+  FROM said s, LATERAL (
+    SELECT id, conversation FROM turns
+    WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND position = s.position OFFSET 0
+  ) t
+  WHERE s.tenant = $1 AND s.words @@ $2::tsquery AND ($4::text IS NULL OR t.id < $4) AND ($3::text IS NULL OR $3 = (
+    SELECT user_id FROM conversations c WHERE c.tenant = $1 AND c.tree = s.tree AND c.id = t.conversation))
   ORDER BY t.id DESC LIMIT $5
 """
 
@@ -45,10 +46,8 @@ async def _candidates(db: Session, expression: Expression, user: str | None) -> 
     """Turns that have all the words, the newest first."""
     query, last = _query(expression), None
     while ids := await db.column(_CANDIDATES, query, user, last, _PAGE):
-        turns = await reading.some(db, ids)
-        for id in ids:
-            if id in turns:
-                yield turns[id]
+        for turn in await reading.some(db, ids):
+            yield turn
         last = ids[-1]
 
 

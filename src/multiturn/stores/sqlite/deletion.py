@@ -37,41 +37,41 @@ def delete(db: sqlite3.Connection, seal: Seal, id: str, is_gone: IsGone) -> Coll
 
 
 def _prune(db: sqlite3.Connection, seal: Seal, deleted: Row) -> Collected:
-    """Delete the turns of a tree that nobody needs once a conversation is gone; what others stand on becomes
-    theirs."""
+    """Delete the turns of a tree that nobody needs once a conversation is gone; what others need becomes theirs."""
     keep = _kept(db, deleted)
     turns = attachments = 0
     for branch in branches_of(db, deleted.tree):
-        last = keep.get(branch, first_of(branch) - 1)
+        last, heir = keep.get(branch, (first_of(branch) - 1, None))
         gone = _drop_turns(db, seal, _keys(db, last + 1, last_of(branch)))
         turns, attachments = turns + gone.turns, attachments + gone.attachments
-        if branch not in keep:
+        if heir is None:
             db.execute("DELETE FROM branches WHERE key = ?", (branch,))
-    db.execute(
-        """UPDATE turns SET conversation = (SELECT min(key) FROM conversations WHERE tree = ?1 AND key <> ?2)
-           WHERE conversation = ?2 AND key IN (SELECT t.key FROM branches b JOIN turns t
-             ON t.key BETWEEN b.key << 24 AND (b.key << 24) + 16777215 WHERE b.tree = ?1)""",
-        (deleted.tree, deleted.key),
-    )
+        db.execute(
+            "UPDATE turns SET conversation = ? WHERE key BETWEEN ? AND ? AND conversation = ?",
+            (heir, first_of(branch), last, deleted.key),
+        )
     return Collected(turns=turns, attachments=attachments)
 
 
-def _kept(db: sqlite3.Connection, deleted: Row) -> dict[int, int]:
-    """For each branch of the tree on which a conversation stands or has made turns: the last key to keep."""
+def _kept(db: sqlite3.Connection, deleted: Row) -> dict[int, tuple[int, int]]:
+    """For each branch that a conversation of the tree still needs: the last key to keep, and the conversation that
+    needs that much. A conversation needs what lies on the way to where it stands and to what it has made."""
     tips = db.execute(
-        """SELECT head FROM conversations WHERE tree = :tree AND key <> :gone
-           UNION SELECT latest FROM conversations WHERE tree = :tree AND key <> :gone
-           UNION SELECT max(t.key) FROM branches b
-             JOIN turns t ON t.key BETWEEN b.key << 24 AND (b.key << 24) + 16777215
-             WHERE b.tree = :tree AND t.conversation <> :gone GROUP BY b.key""",
+        """SELECT c.key, tip FROM conversations c JOIN (
+             SELECT key AS conversation, head AS tip FROM conversations WHERE tree = :tree
+             UNION SELECT key, latest FROM conversations WHERE tree = :tree
+             UNION SELECT t.conversation, max(t.key) FROM branches b
+               JOIN turns t ON t.key BETWEEN b.key << 24 AND (b.key << 24) + 16777215
+               WHERE b.tree = :tree GROUP BY b.key, t.conversation
+           ) ON conversation = c.key WHERE c.key <> :gone AND tip IS NOT NULL ORDER BY c.id""",
         {"tree": deleted.tree, "gone": deleted.key},
     ).fetchall()
-    keep: dict[int, int] = {}
-    for (tip,) in tips:
+    keep: dict[int, tuple[int, int]] = {}
+    for conversation, tip in tips:
         for branch, last in branches_to(db, tip):
-            if keep.get(branch, -1) >= last:
+            if branch in keep and keep[branch][0] >= last:
                 break
-            keep[branch] = last
+            keep[branch] = last, conversation
     return keep
 
 

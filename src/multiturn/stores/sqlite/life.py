@@ -28,8 +28,11 @@ def begin(
     is_gone: IsGone,
 ) -> Turn:
     """Write a new turn and take the lock on its conversation. See `Store.begin`."""
-    conversations.create_if_absent(db, new)
-    row = unlocked(db, seal, turn.conversation, is_gone)
+    try:
+        row = unlocked(db, seal, turn.conversation, is_gone)
+    except NotFound:
+        conversations.create_if_absent(db, new)
+        row = conversations.find(db, turn.conversation)
     if key is not None and (earlier := _under(db, seal, row.key, key)):
         return earlier
     above = row.head if isinstance(parent, Head) else None if parent is None else _key_on_tree(db, parent, row.tree)

@@ -16,6 +16,7 @@ T = TypeVar("T")
 _BUSY_S = 60.0  # how long SQLite itself waits for another process's transaction
 _PATIENCE_S = 600.0  # how long we go on asking
 _CACHE_KB = 8192
+_CHECKPOINT_PAGES = 4000  # a busy page is then written to the file once for many turns
 _PAGE_BYTES = 8192  # a turn of a page or two of text shares it with others
 
 
@@ -36,6 +37,7 @@ def connect(database: Path | None) -> sqlite3.Connection:
         patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         connection.execute("PRAGMA secure_delete = FAST")  # what is deleted is overwritten, where that costs no writing
         patiently(lambda: _migrate(connection, target))
     except sqlite3.Error as error:

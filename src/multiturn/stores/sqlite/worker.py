@@ -1,6 +1,7 @@
 """One thread that owns one SQLite connection and works off jobs: callers never block their event loop on a disk.
 
-Jobs that wait together commit together and share one fsync (group commit). A job that fails is undone alone.
+Jobs that wait together commit together and share one fsync (group commit). A job that fails is undone alone. A job may
+be done twice, so that it must have no effect but on the database.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from multiturn.errors import MultiturnError, StoreError
@@ -17,6 +19,7 @@ from multiturn.stores.sqlite.schema import patiently
 
 T = TypeVar("T")
 Connect = Callable[[], sqlite3.Connection]
+Outcome = tuple[Any, BaseException | None]
 
 _MOST_AT_ONCE = 256  # jobs in one transaction
 
@@ -98,19 +101,38 @@ class Worker:
         durable = any(job.durable for job in jobs)
         try:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            patiently(lambda: connection.execute(self._begin))
-            outcomes = [_attempt(connection, job) for job in jobs]
-            connection.execute("COMMIT")
+            outcomes = self._together(connection, jobs)
         except BaseException as error:
+            _fail(jobs, error)
+        else:
+            for job, (result, failure) in zip(jobs, outcomes, strict=True):
+                _resolve(job, result, failure)
+
+    def _together(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Outcome]:
+        """Each job's outcome, in one transaction. Most of the time no job fails; where one does, all are undone and
+        done again, each behind a savepoint of its own."""
+        try:
+            with self._transaction(connection):
+                return [(job.work(connection), None) for job in jobs]
+        except Exception as error:
+            if len(jobs) == 1:
+                return [(None, error)]
+        with self._transaction(connection):
+            return [_attempt(connection, job) for job in jobs]
+
+    @contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        patiently(lambda: connection.execute(self._begin))
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            _fail(jobs, error)
-            return
-        for job, (result, failure) in zip(jobs, outcomes, strict=True):
-            _resolve(job, result, failure)
+            raise
 
 
-def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> tuple[Any, Exception | None]:
+def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Outcome:
     """The job's result or its error, its writes undone in that case."""
     connection.execute("SAVEPOINT job")
     try:

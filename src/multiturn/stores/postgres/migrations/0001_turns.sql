@@ -75,7 +75,7 @@ CREATE TABLE turns (
   body bytea NOT NULL,                    -- see stores/rows.py
   PRIMARY KEY (tenant, tree, branch, position)
 );
-CREATE UNIQUE INDEX turns_by_id ON turns (tenant, id, tree) INCLUDE (branch, position);
+CREATE UNIQUE INDEX turns_by_id ON turns (id, tenant, tree) INCLUDE (branch, position);
 
 -- Instructions, once for each tree.
 CREATE TABLE texts (
@@ -150,12 +150,22 @@ CREATE TABLE said (
 CREATE INDEX said_by_words ON said USING gin (words);
 
 
--- What happens on every turn is a function, so that it costs one round trip.
+-- What happens on every turn is a function, so that it costs one round trip. Statements are planned once for a
+-- connection, often while the tables are small; so they look things up by whole keys, one after another, and do not join.
 
 -- Whether nobody holds this runner's lock any more.
 CREATE FUNCTION is_gone(_runner bigint) RETURNS boolean LANGUAGE sql AS $$
   SELECT pg_try_advisory_xact_lock_shared(_runner)
 $$;
+
+-- The id of the turn at a place; NULL if there is none.
+CREATE FUNCTION turn_at(_tenant text, _tree bigint, _branch integer, _position integer) RETURNS text
+LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (
+    SELECT id FROM turns WHERE tenant = _tenant AND tree = _tree AND branch = _branch AND position = _position
+  );
+END $$;
 
 -- The conversation's tree, held until the end of the transaction; NULL if there is no such conversation.
 CREATE FUNCTION hold_tree(_tenant text, _conversation text) RETURNS bigint LANGUAGE plpgsql AS $$
@@ -214,9 +224,7 @@ DECLARE
   _parent_position integer := _position;
 BEGIN
   _position := coalesce(_parent_position + 1, 0);
-  IF _branch IS NULL OR EXISTS (
-    SELECT 1 FROM turns WHERE tenant = _tenant AND tree = _tree AND branch = _branch AND position = _position
-  ) THEN
+  IF _branch IS NULL OR turn_at(_tenant, _tree, _branch, _position) IS NOT NULL THEN
     UPDATE trees SET branches = branches + 1 WHERE tenant = _tenant AND tree = _tree RETURNING branches INTO _branch;
     INSERT INTO branches (tenant, tree, branch, parent_branch, parent_position)
       VALUES (_tenant, _tree, _branch, _parent_branch, _parent_position);
@@ -307,21 +315,23 @@ BEGIN
   _tree := enter(_tenant, _conversation, _user, _metadata, _now, _parent);
 
   -- Does one run already?
-  SELECT t.id, r.runner INTO _other, _holder
-    FROM running r JOIN turns t USING (tenant, tree, branch, position)
-    WHERE r.tenant = _tenant AND r.tree = _tree AND r.conversation = _conversation;
-  IF _other = _turn THEN
-    UPDATE running SET runner = _runner WHERE tenant = _tenant AND tree = _tree AND conversation = _conversation;
-    _outcome := 'again';
-    RETURN;
-  ELSIF _other IS NOT NULL THEN
-    _outcome := CASE WHEN is_gone(_holder) THEN 'gone' ELSE 'busy' END;
+  SELECT branch, position, runner INTO _branch, _position, _holder
+    FROM running WHERE tenant = _tenant AND tree = _tree AND conversation = _conversation;
+  IF FOUND THEN
+    _other := turn_at(_tenant, _tree, _branch, _position);
+    IF _other = _turn THEN
+      UPDATE running SET runner = _runner WHERE tenant = _tenant AND tree = _tree AND conversation = _conversation;
+      _outcome := 'again';
+    ELSE
+      _outcome := CASE WHEN is_gone(_holder) THEN 'gone' ELSE 'busy' END;
+    END IF;
     RETURN;
   END IF;
   IF _key IS NOT NULL THEN
-    SELECT t.id INTO _other
-      FROM keys k JOIN turns t USING (tenant, tree, branch, position)
-      WHERE k.tenant = _tenant AND k.tree = _tree AND k.conversation = _conversation AND k.key = _key AND t.answered;
+    SELECT branch, position INTO _branch, _position
+      FROM keys WHERE tenant = _tenant AND tree = _tree AND conversation = _conversation AND key = _key;
+    SELECT id INTO _other
+      FROM turns WHERE tenant = _tenant AND tree = _tree AND branch = _branch AND position = _position AND answered;
     IF FOUND THEN
       _outcome := 'answered';
       RETURN;
@@ -330,15 +340,13 @@ BEGIN
 
   -- Where does it go?
   IF _on_head THEN
-    SELECT t.id, t.branch, t.position INTO _above, _branch, _position
-      FROM conversations c
-      JOIN turns t
-        ON t.tenant = c.tenant AND t.tree = c.tree AND t.branch = c.head_branch AND t.position = c.head_position
-      WHERE c.tenant = _tenant AND c.tree = _tree AND c.id = _conversation;
-  ELSIF _parent IS NOT NULL THEN
+    SELECT head_branch, head_position INTO _branch, _position
+      FROM conversations WHERE tenant = _tenant AND tree = _tree AND id = _conversation;
+    _above := turn_at(_tenant, _tree, _branch, _position);
+  ELSE
     SELECT id, branch, position INTO _above, _branch, _position
-      FROM turns WHERE tenant = _tenant AND id = _parent AND tree = _tree;
-    IF NOT FOUND THEN
+      FROM turns WHERE tenant = _tenant AND tree = _tree AND id = _parent;
+    IF _parent IS NOT NULL AND NOT FOUND THEN
       _outcome := 'no parent';
       RETURN;
     END IF;
