@@ -33,6 +33,9 @@ torture: setup
 bench: setup
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/turn_overhead.py
+	$(BIN)/python benchmarks/store_growth.py
+	$(BIN)/python benchmarks/store_depth.py
+	$(BIN)/python benchmarks/store_throughput.py
 
 docs: setup
 	$(BIN)/mkdocs build --strict

@@ -16,6 +16,9 @@ ROOT = Path(__file__).parent.parent
     [
         ("import_time.py", ["import multiturn", "from multiturn import Conversation"]),
         ("turn_overhead.py", ["multiturn", "multiturn, async"]),
+        ("store_growth.py", ["multiturn"]),
+        ("store_depth.py", ["append"]),
+        ("store_throughput.py", ["one fsync a turn", "Conversation, 64 at once"]),
     ],
 )
 def test_a_benchmark_prints_its_table(script: str, rows: list[str]) -> None:

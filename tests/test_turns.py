@@ -19,7 +19,9 @@ def test_sums_travel_with_the_turn() -> None:
     first = turn("1")
     second = turn("2", before=first.totals)
     assert (first.totals.turns, first.totals.messages, first.totals.usage.total_tokens) == (1, 2, 4)
-    assert second.totals == Totals(turns=2, messages=4, bytes=2 * first.totals.bytes, usage=first.usage + second.usage)
+    totals = second.totals
+    assert (totals.turns, totals.messages, totals.bytes) == (2, 4, 2 * first.totals.bytes)
+    assert totals.usage == first.usage + second.usage
 
 
 def test_a_turns_usage_is_that_of_all_its_model_calls() -> None:

@@ -32,12 +32,29 @@ class Fault(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 class Totals(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defaults=True):
     """Sums over a path, from the root to this turn inclusive. `bytes` is the size of the messages as our JSON. In JSON
-    an array, for every turn has one."""
+    a flat array, for every turn has one."""
 
     turns: int = 0
     messages: int = 0
     bytes: int = 0
-    usage: Usage = Usage()
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all turns."""
+        return Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cached_tokens=self.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+            cost_usd=self.cost_usd,
+        )
 
 
 class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_defaults=True, kw_only=True):
@@ -106,7 +123,7 @@ def finished(
         turns=before.turns + 1,
         messages=before.messages + len(ended.messages),
         bytes=before.bytes + len(msgspec.json.encode(ended.messages)),
-        usage=before.usage + ended.usage,
+        **msgspec.structs.asdict(before.usage + ended.usage),
     )
     return msgspec.structs.replace(ended, totals=totals)
 

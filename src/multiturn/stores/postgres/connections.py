@@ -77,7 +77,9 @@ class Connections:
 
     def submit_deltas(self, turn_id: str, body: bytes) -> None:
         """Keep what a turn has streamed, soon."""
-        self._worker.submit(self._keep(turn_id, body)).add_done_callback(lambda done: done.exception())
+        self._worker.submit(self._keep(turn_id, body)).add_done_callback(
+            lambda done: done.cancelled() or done.exception()
+        )
 
     def close(self) -> None:
         """Finish what was submitted and let go of everything. Closing twice is fine."""

@@ -13,7 +13,7 @@ from multiturn.turns import Turn, TurnStatus
 def _read(source: str, order: str, *, parent: str = "NULL") -> str:
     """The statement that reads these turns in this order, with instructions only where they change."""
     return f"""
-      SELECT t.tree, t.branch, t.position, t.id, t.conversation, t.status, t.model, t.body, t.instructions,
+      SELECT t.id, t.conversation, t.status, t.model, t.instructions, t.body,
         {parent} AS parent,
         CASE WHEN t.instructions IS DISTINCT FROM lag(t.instructions) OVER (ORDER BY {order}) THEN
           (SELECT x.body FROM texts x WHERE x.tenant = $1 AND x.tree = t.tree AND x.digest = t.instructions)
@@ -54,7 +54,8 @@ _PATH = f"""
 
 _ATTACHMENTS = """
   SELECT DISTINCT a.digest, a.body
-  FROM unnest($2::bigint[], $3::integer[], $4::integer[]) AS t (tree, branch, position),
+  FROM unnest($2::text[]) AS wanted (id),
+    LATERAL (SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = wanted.id OFFSET 0) t,
     LATERAL (
       SELECT digest FROM attached
       WHERE tenant = $1 AND tree = t.tree AND branch = t.branch AND position = t.position OFFSET 0
@@ -103,7 +104,7 @@ async def _made(db: Session, found: Sequence[Record], parents: Sequence[str | No
         "model": [row["model"] for row in found],
     }
     bodies = [row["body"] for row in found]
-    held = await _attachments(db, [row for row in found if rows.may_hold_attachments(row["body"])])
+    held = await _attachments(db, [row["id"] for row in found if rows.may_hold_attachments(row["body"])])
 
     def attachment(name: str) -> bytes:
         if name not in held:
@@ -125,10 +126,7 @@ def _texts(db: Session, found: Sequence[Record]) -> dict[bytes | None, str | Non
     return texts
 
 
-async def _attachments(db: Session, found: Sequence[Record]) -> dict[str, bytes]:
+async def _attachments(db: Session, ids: Sequence[str]) -> dict[str, bytes]:
     """All that these turns hold, by the hex of their digests."""
-    if not found:
-        return {}
-    places = [[row[name] for row in found] for name in ("tree", "branch", "position")]
-    held = await db.rows(_ATTACHMENTS, *places)
+    held = await db.rows(_ATTACHMENTS, ids) if ids else []
     return {row["digest"].hex(): db.seal.open(row["body"], row["digest"]) for row in held}

@@ -12,7 +12,17 @@ from multiturn.stores.records import Statistics, UsageBy, UsageRow
 _DAY_S = 86_400
 _BIGGEST = 10
 
-_NAME: Final = {"conversation": "t.conversation", "user": "c.user_id", "model": "t.model", "day": "t.day::text"}
+# For each way to sum: what conversations are summed by first, and the name of that.
+_BY: Final[dict[UsageBy, tuple[str, str]]] = {
+    "conversation": ("NULL", "t.conversation"),
+    "user": (
+        "NULL",
+        "(SELECT c.user_id FROM conversations c WHERE c.tenant = $1 AND c.tree = t.tree AND c.id = t.conversation)",
+    ),
+    "model": ("model", "t.part"),
+    "day": ("day::text", "t.part"),
+}
+_SUMMED = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd")
 _KINDS: Final = {
     "turns": ("turns", "trees", "branches"),
     "conversations": ("conversations", "names", "keys"),
@@ -24,14 +34,14 @@ _KINDS: Final = {
 
 
 async def usage(db: Session, by: UsageBy, since: float | None, until: float | None) -> tuple[UsageRow, ...]:
+    part, name = _BY[by]
+    sums = ", ".join(f"sum({column}) AS {column}" for column in _SUMMED)
     async with db.sums():
         found = await db.rows(
-            f"""SELECT {_NAME[by]} AS name, count(*) AS turns, sum(t.input_tokens) AS input_tokens,
-                  sum(t.output_tokens) AS output_tokens, sum(t.cached_tokens) AS cached_tokens,
-                  sum(t.cache_write_tokens) AS cache_write_tokens, sum(t.reasoning_tokens) AS reasoning_tokens,
-                  sum(t.cost_usd) AS cost_usd
-                FROM turns t JOIN conversations c ON c.tenant = t.tenant AND c.tree = t.tree AND c.id = t.conversation
-                WHERE t.tenant = $1 AND t.day BETWEEN coalesce($2, t.day) AND coalesce($3, t.day) GROUP BY 1""",
+            f"""SELECT {name} AS name, sum(turns)::bigint AS turns, {sums}
+                FROM (SELECT tree, conversation, {part} AS part, count(*) AS turns, {sums} FROM turns
+                      WHERE tenant = $1 AND day BETWEEN coalesce($2, day) AND coalesce($3, day) GROUP BY 1, 2, 3) t
+                GROUP BY 1""",
             None if since is None else int(since // _DAY_S),
             None if until is None else int(until // _DAY_S),
         )
@@ -43,18 +53,8 @@ async def usage(db: Session, by: UsageBy, since: float | None, until: float | No
 
 def _row(by: UsageBy, row: Record) -> UsageRow:
     name = row["name"] or ""
-    return UsageRow(
-        _day(int(name)) if by == "day" else name,
-        row["turns"],
-        Usage(
-            input_tokens=int(row["input_tokens"] or 0),
-            output_tokens=int(row["output_tokens"] or 0),
-            cached_tokens=int(row["cached_tokens"] or 0),
-            cache_write_tokens=int(row["cache_write_tokens"] or 0),
-            reasoning_tokens=int(row["reasoning_tokens"] or 0),
-            cost_usd=row["cost_usd"],
-        ),
-    )
+    tokens = {column: int(row[column] or 0) for column in _SUMMED if column.endswith("tokens")}
+    return UsageRow(_day(int(name)) if by == "day" else name, row["turns"], Usage(**tokens, cost_usd=row["cost_usd"]))
 
 
 def _day(number: int) -> str:

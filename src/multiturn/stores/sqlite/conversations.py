@@ -99,7 +99,8 @@ def create_if_absent(
     created = db.execute(
         """INSERT INTO conversations (key, id, user, tree, head, latest, metadata, created_at, updated_at)
            SELECT next, ?, ?, coalesce(?, next), ?, ?, ?, ?, ?
-           FROM (SELECT coalesce(max(max(key), max(tree)), 0) + 1 AS next FROM conversations) WHERE true
+           FROM (SELECT max(ifnull((SELECT max(key) FROM conversations), 0),
+                            ifnull((SELECT max(tree) FROM conversations), 0)) + 1 AS next) WHERE true
            ON CONFLICT (id) DO NOTHING""",
         (record.id, record.user, tree, head, head, metadata, record.created_at or now, record.updated_at or now),
     )
