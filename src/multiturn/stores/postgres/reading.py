@@ -1,55 +1,61 @@
-"""Turns in SQL, read: one, a path, a whole tree. One statement each, and so one snapshot."""
+"""Turns in SQL, read: one, a path, a whole tree. Each is one statement, and so one snapshot; attachments, which never
+change, are asked for after that."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 
 from multiturn.errors import NotFound
 from multiturn.stores import rows
 from multiturn.stores.postgres.session import Record, Session
 from multiturn.turns import Turn, TurnStatus
 
+_ROW = "tree, branch, position, id, conversation, status, model, instructions, body"
+_COLUMNS = "t.id, t.conversation, t.status, t.model, t.instructions, t.body"
 
-def _read(source: str, order: str, *, parent: str = "NULL") -> str:
-    """The statement that reads these turns in this order, with instructions only where they change."""
-    return f"""
-      SELECT t.id, t.conversation, t.status, t.model, t.instructions, t.body,
-        {parent} AS parent,
-        CASE WHEN t.instructions IS DISTINCT FROM lag(t.instructions) OVER (ORDER BY {order}) THEN
-          (SELECT x.body FROM texts x WHERE x.tenant = $1 AND x.tree = t.tree AND x.digest = t.instructions)
-        END AS text
-      FROM {source} ORDER BY {order}
-    """
-
-
+# Instructions only where they change along a branch.
+_ABOVE = "lag(instructions) OVER (ORDER BY branch, position) AS instructions_above"
+_TEXT = """
+  CASE WHEN t.instructions IS DISTINCT FROM t.instructions_above THEN
+    (SELECT x.body FROM texts x WHERE x.tenant = $1 AND x.tree = t.tree AND x.digest = t.instructions)
+  END AS text
+"""
 # A turn's parent is one position up, on the same branch or on the one that its branch leaves.
 _PARENT = """
   (SELECT p.id FROM turns p
    WHERE p.tenant = $1 AND p.tree = t.tree AND p.position = t.position - 1 AND p.branch = (
      SELECT CASE WHEN b.parent_position = t.position - 1 THEN b.parent_branch ELSE t.branch END
-     FROM branches b WHERE b.tenant = $1 AND b.tree = t.tree AND b.branch = t.branch))
+     FROM branches b WHERE b.tenant = $1 AND b.tree = t.tree AND b.branch = t.branch)) AS parent
 """
 
-_TURNS = _read("turns t WHERE t.tenant = $1 AND t.id = ANY($2)", "t.id DESC", parent=_PARENT)
-
-_TREE = _read("turns t WHERE t.tenant = $1 AND t.tree = $2", "t.branch, t.position", parent=_PARENT)
-
-# The stretches of the path, the last one first, each one range of the primary key. `OFFSET 0` keeps the planner from
-# making joins of what are look-ups by whole keys; see `migrations/0001_turns.sql`.
-_STRETCH = """
-  SELECT * FROM turns WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND position <= s.last OFFSET 0
+_TURNS = f"""
+  SELECT {_COLUMNS}, {_PARENT}, {_TEXT}
+  FROM (SELECT {_ROW}, NULL::bytea AS instructions_above FROM turns WHERE tenant = $1 AND id = ANY($2)) t
+  ORDER BY t.id DESC
 """
+_TREE = f"""
+  SELECT {_COLUMNS}, {_PARENT}, {_TEXT}
+  FROM (SELECT {_ROW}, {_ABOVE} FROM turns WHERE tenant = $1 AND tree = $2) t
+  ORDER BY t.branch, t.position
+"""
+# The stretches of the path, each one range of the primary key; we put them in order afterwards, which is cheaper. A
+# subquery with `OFFSET 0` or with a window stays a look-up by the whole key, which a join might not; see
+# `migrations/0001_turns.sql`.
 _PATH = f"""
-  WITH RECURSIVE stretches (tree, branch, last, back) AS (
-    SELECT tree, branch, position, 0 FROM turns WHERE tenant = $1 AND id = $2
+  WITH RECURSIVE stretches (tree, branch, last) AS (
+    SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = $2
     UNION ALL
-    SELECT s.tree, b.parent_branch, b.parent_position, s.back + 1
+    SELECT s.tree, b.parent_branch, b.parent_position
     FROM stretches s, LATERAL (
       SELECT parent_branch, parent_position FROM branches
       WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND parent_branch IS NOT NULL OFFSET 0
     ) b
   )
-  {_read(f"stretches s, LATERAL ({_STRETCH}) t", "s.back DESC, t.position")}
+  SELECT {_COLUMNS}, {_TEXT}, t.position
+  FROM stretches s, LATERAL (
+    SELECT {_ROW}, {_ABOVE} FROM turns WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND position <= s.last
+  ) t
 """
 
 _ATTACHMENTS = """
@@ -79,7 +85,7 @@ async def some(db: Session, ids: Sequence[str]) -> tuple[Turn, ...]:
 
 async def path(db: Session, head: str) -> tuple[Turn, ...]:
     """The turns from the root to `head`: one range read for each branch on the way."""
-    found = await db.rows(_PATH, head)
+    found = sorted(await db.rows(_PATH, head), key=_position)
     if not found:
         raise NotFound("turn", head)
     return await _made(db, found, [None, *(row["id"] for row in found[:-1])])
@@ -105,15 +111,10 @@ async def _made(db: Session, found: Sequence[Record], parents: Sequence[str | No
     }
     bodies = [row["body"] for row in found]
     held = await _attachments(db, [row["id"] for row in found if rows.may_hold_attachments(row["body"])])
-
-    def attachment(name: str) -> bytes:
-        if name not in held:
-            raise NotFound("attachment", name)  # deleted since the rows were read
-        return held[name]
-
-    return rows.to_turns(bodies, fields, db.seal.open, attachment)
+    return rows.to_turns(bodies, fields, db.seal.open, held.__getitem__)
 
 
+_position = operator.itemgetter("position")
 _STATUS = {status.value: status for status in TurnStatus}
 
 
@@ -126,7 +127,14 @@ def _texts(db: Session, found: Sequence[Record]) -> dict[bytes | None, str | Non
     return texts
 
 
-async def _attachments(db: Session, ids: Sequence[str]) -> dict[str, bytes]:
+async def _attachments(db: Session, ids: Sequence[str]) -> Mapping[str, bytes]:
     """All that these turns hold, by the hex of their digests."""
     held = await db.rows(_ATTACHMENTS, ids) if ids else []
-    return {row["digest"].hex(): db.seal.open(row["body"], row["digest"]) for row in held}
+    return _Held({row["digest"].hex(): db.seal.open(row["body"], row["digest"]) for row in held})
+
+
+class _Held(dict[str, bytes]):
+    """Attachments by their names. What is not there has been deleted since its turns were read, and they with it."""
+
+    def __missing__(self, name: str) -> bytes:
+        raise NotFound("attachment", name)
