@@ -192,6 +192,26 @@ async def test_case_and_accents_do_not_count(store: Store) -> None:
         assert await found(store, words) == ["Café ÜBER straße"]
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("call snake_case_name now", "snake_case_name"),
+        ("call snake_case_name now", "case"),
+        ("हिन्दी में लिखा", "हिन्दी"),
+        ("日本語の文章", "日本語の文章"),
+        ("x² + ½", "x²"),
+        ("naïve—co-operation", "co-operation"),
+        ("it's o'clock", "it's"),
+        ("Ωmega ЖУК", "ωmega жук"),
+    ],
+)
+async def test_words_of_any_script_are_found_as_they_were_said(store: Store, said: str, words: str) -> None:
+    await say(store, "a", said)
+    assert await found(store, words) == [said]
+    await store.delete("a")
+    assert await found(store, words) == []
+
+
 async def test_signs_in_a_search_are_harmless(store: Store) -> None:
     await say(store, "a", "say: NEAR(a, b) or 'c' -d col:val 100%")
     for words in ("NEAR(a", "'c'", "-d", "col:val", "100%", 'or "a b"', "a OR", "a AND NOT", "\\ a", "&a|", "(b)"):

@@ -10,7 +10,7 @@ import msgspec
 from multiturn.errors import InvalidInput
 
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
-_WORD = re.compile(r"\w+", re.UNICODE)
+_WORD = re.compile(r"[^\W_]+")  # letters and digits; `snake_case` is two words
 _AROUND = 60  # characters on each side of what was found
 
 

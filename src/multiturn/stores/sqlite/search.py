@@ -19,7 +19,7 @@ _PAGE = 50
 def add(db: sqlite3.Connection, key: int, text: str) -> None:
     """Make a turn's words findable."""
     if text:
-        db.execute("INSERT INTO said (rowid, text) VALUES (?, ?)", (key, expressions.fold(text)))
+        db.execute("INSERT INTO said (rowid, text) VALUES (?, ?)", (key, _as_indexed(text)))
 
 
 def remove(db: sqlite3.Connection, seal: Seal, key: int) -> None:
@@ -27,7 +27,12 @@ def remove(db: sqlite3.Connection, seal: Seal, key: int) -> None:
     if not seal.on:
         text = reading.words_at(db, seal, key)
         if text:
-            db.execute("INSERT INTO said (said, rowid, text) VALUES ('delete', ?, ?)", (key, expressions.fold(text)))
+            db.execute("INSERT INTO said (said, rowid, text) VALUES ('delete', ?, ?)", (key, _as_indexed(text)))
+
+
+def _as_indexed(text: str) -> str:
+    """The text such that FTS5 finds the same words in it as we do; in ASCII it does so by itself."""
+    return expressions.fold(text) if text.isascii() else " ".join(expressions.words_of(text))
 
 
 def search(db: sqlite3.Connection, seal: Seal, words: str, user: str | None, limit: int) -> tuple[Found, ...]:
