@@ -22,8 +22,9 @@ from multiturn.errors import (
     StreamCut,
     TotalTimedOut,
 )
+from multiturn.formats.retry_after import retry_after_s
 from multiturn.models import http
-from multiturn.models.http import HttpReply, Retries, Timeouts, Transport, proxy_for, retry_after_s
+from multiturn.models.http import HttpReply, Retries, Timeouts, Transport, proxy_for
 from upstream import (
     Upstream,
     cut_after,

@@ -8,12 +8,10 @@ nothing imports this module before the first request.
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import math
 import os
 import random
 import ssl
-import time
 import urllib.request
 import weakref
 from collections.abc import AsyncGenerator, Mapping
@@ -38,6 +36,7 @@ from multiturn.errors import (
     TimedOut,
     TotalTimedOut,
 )
+from multiturn.formats.retry_after import retry_after_s
 
 MIB = 1 << 20
 KEEP_ALIVE_S = 60.0  # how long a connection without a call is kept; servers commonly keep theirs for 5 to 75 s
@@ -88,31 +87,6 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
         """How long to wait after this many failed tries (1 and up)."""
         longest = min(self.cap_s, self.base_s * 2.0 ** (failed - 1))
         return longest * random.uniform(0.5, 1.0)
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """The seconds that a reply asks to wait: `retry-after-ms`, else `Retry-After` as seconds or as a date (RFC 9110,
-    section 10.2.3); None where it does not say, or nothing that makes sense."""
-    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
-        return milliseconds / 1000
-    asked = headers.get("retry-after")
-    if asked is None:
-        return None
-    if (seconds := _number(asked)) is not None:
-        return seconds
-    try:
-        moment = email.utils.parsedate_to_datetime(asked)
-    except ValueError:
-        return None
-    return max(0.0, moment.timestamp() - time.time())
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return max(0.0, number) if math.isfinite(number) else None
 
 
 # --- one endpoint ---------------------------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ _Change = Callable[[Part], Part]
 
 
 class Row(NamedTuple):
-    """A turn, ready to be stored. `attachments` are bytes by the hex of their digest; `text` is what was said."""
+    """A turn, ready to be stored. `attachments` are bytes by the hex of their digest; `text` is what was said,
+    empty while the turn runs."""
 
     body: bytes
     attachments: dict[str, bytes]
@@ -66,7 +67,8 @@ def to_row(turn: Turn, digest: Callable[[bytes], bytes]) -> Row:
     attachments: dict[str, bytes] = {}
     slim = _with_parts(turn, lambda part: _slim(part, attachments, digest))
     body = _encode(msgspec.structs.replace(slim, **_NOWHERE))
-    return Row(body if slim is turn else _CHANGED + body, attachments, text_of(turn))
+    text = "" if turn.status is TurnStatus.IN_PROGRESS else text_of(turn)
+    return Row(body if slim is turn else _CHANGED + body, attachments, text)
 
 
 def to_turns(

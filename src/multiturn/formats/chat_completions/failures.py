@@ -6,9 +6,7 @@ or within a list (Gemini), `{"object": "error", "message": …}` (vLLM, Mistral)
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from collections.abc import Mapping
 
 import msgspec
@@ -25,6 +23,7 @@ from multiturn.errors import (
     RequestTooLarge,
 )
 from multiturn.formats.chat_completions.dialect import Dialect
+from multiturn.formats.retry_after import retry_after_s
 
 _OVERFLOW = re.compile(
     r"context_length_exceeded|context length exceeded"
@@ -160,35 +159,6 @@ def _advice(
     if kind is RateLimited:
         return "Try again later." if retry_after_s is None else f"Try again in {retry_after_s:g} s."
     return "Try again later." if kind is ProviderFailed else ""
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from headers of lower-case names: `retry-after-ms`, or `retry-after` as seconds or as a date
-    (RFC 9110 section 10.2.3), which is taken relative to the server's own clock where it tells it."""
-    milliseconds, seconds = _number(headers.get("retry-after-ms", "")), _number(headers.get("retry-after", ""))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    if seconds is not None:
-        return seconds
-    then, now = _timestamp(headers.get("retry-after", "")), _timestamp(headers.get("date", ""))
-    return None if then is None else max(0.0, then - (time.time() if now is None else now))
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return max(0.0, number) if math.isfinite(number) else None
-
-
-def _timestamp(date: str) -> float | None:
-    from email.utils import parsedate_to_datetime  # takes longer to import than all of this package
-
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except ValueError:
-        return None
 
 
 # --- reading a body -------------------------------------------------------------------------------------------------

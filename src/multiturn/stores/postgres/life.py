@@ -8,6 +8,7 @@ import msgspec
 
 from multiturn.errors import ConversationBusy, NotFound, StoreError
 from multiturn.stores import rows
+from multiturn.stores.days import day_of
 from multiturn.stores.postgres import conversations, locks, places, reading, writing
 from multiturn.stores.postgres.runners import Mine, Runner
 from multiturn.stores.postgres.session import Record, Session
@@ -64,7 +65,7 @@ async def _begin(
         mine.number,
         time.time(),
         turn.created_at,
-        writing.day(turn),
+        day_of(turn.created_at),
         turn.status,
         turn.model,
         *writing.text(db.seal, turn.instructions),

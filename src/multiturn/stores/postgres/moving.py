@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from multiturn.errors import InvalidInput, NotFound
 from multiturn.stores import rows
+from multiturn.stores.days import day_of
 from multiturn.stores.postgres import conversations, writing
 from multiturn.stores.postgres.session import Session
 from multiturn.stores.records import ConversationRecord
@@ -97,7 +98,7 @@ async def _write_turns(
                 turn.conversation if turn.conversation in ids else records[0].id,
                 turn.status,
                 answered(turn),
-                writing.day(turn),
+                day_of(turn.created_at),
                 turn.model,
                 writing.text(seal, turn.instructions)[0],
                 *writing.tokens(turn),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from multiturn.messages import Usage
+from multiturn.stores import days
 from multiturn.stores.postgres.session import Record, Session
 from multiturn.stores.records import Statistics, UsageBy, UsageRow
 
-_DAY_S = 86_400
 _BIGGEST = 10
 
 # For each way to sum: what conversations are summed by first, and the name of that.
@@ -42,24 +41,18 @@ async def usage(db: Session, by: UsageBy, since: float | None, until: float | No
                 FROM (SELECT tree, conversation, {part} AS part, count(*) AS turns, {sums} FROM turns
                       WHERE tenant = $1 AND day BETWEEN coalesce($2, day) AND coalesce($3, day) GROUP BY 1, 2, 3) t
                 GROUP BY 1""",
-            None if since is None else int(since // _DAY_S),
-            None if until is None else int(until // _DAY_S),
+            None if since is None else days.day_of(since),
+            None if until is None else days.day_of(until),
         )
-    made = [_row(by, row) for row in found]
-    if by == "day":
-        return tuple(sorted(made, key=lambda row: row.name))
-    return tuple(sorted(made, key=lambda row: (-row.usage.total_tokens, row.name)))
+    return days.in_order([_row(by, row) for row in found], by)
 
 
 def _row(by: UsageBy, row: Record) -> UsageRow:
     name = row["name"] or ""
     tokens = {column: int(row[column] or 0) for column in _SUMMED if column.endswith("tokens")}
-    return UsageRow(_day(int(name)) if by == "day" else name, row["turns"], Usage(**tokens, cost_usd=row["cost_usd"]))
-
-
-def _day(number: int) -> str:
-    """A day since the epoch as YYYY-MM-DD."""
-    return time.strftime("%Y-%m-%d", time.gmtime(number * _DAY_S))
+    return UsageRow(
+        days.name_of(int(name)) if by == "day" else name, row["turns"], Usage(**tokens, cost_usd=row["cost_usd"])
+    )
 
 
 async def statistics(db: Session) -> Statistics:
@@ -74,7 +67,7 @@ async def statistics(db: Session) -> Statistics:
                GROUP BY conversation ORDER BY bytes DESC, conversation LIMIT $2""",
             _BIGGEST,
         )
-        days = await db.rows("SELECT day, count(*) FROM turns WHERE tenant = $1 GROUP BY day ORDER BY day")
+        by_day = await db.rows("SELECT day, count(*) FROM turns WHERE tenant = $1 GROUP BY day ORDER BY day")
         kinds = {kind: await _size(db, tables) for kind, tables in _KINDS.items()}
     assert counts is not None
     return Statistics(
@@ -83,7 +76,7 @@ async def statistics(db: Session) -> Statistics:
         attachments=counts["attachments"],
         bytes_by_kind=kinds,
         biggest=tuple((row["conversation"], row["bytes"]) for row in biggest),
-        turns_by_day=tuple((_day(number), turns) for number, turns in days),
+        turns_by_day=tuple((days.name_of(number), turns) for number, turns in by_day),
     )
 
 

@@ -11,7 +11,6 @@ from multiturn.stores.rows import Row
 from multiturn.stores.sealing import Seal
 from multiturn.turns import Turn, answered, continues
 
-_DAY_S = 86_400
 _LONGEST_WORD = 500
 _MOST_WORDS_BYTES = 900_000  # PostgreSQL's own limit is a million for one turn
 
@@ -37,11 +36,6 @@ async def finish(db: Session, turn: Turn, holder: int, there: Collection[str] = 
             *attachments(db.seal, row, there),
         )
     )
-
-
-def day(turn: Turn) -> int:
-    """The day on which a turn was made, from the epoch."""
-    return int(turn.created_at // _DAY_S)
 
 
 def tokens(turn: Turn) -> tuple[Any, ...]:

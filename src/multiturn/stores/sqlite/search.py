@@ -13,8 +13,6 @@ from multiturn.stores.records import Found
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite import reading
 
-_PAGE = 50
-
 
 def add(db: sqlite3.Connection, key: int, text: str) -> None:
     """Make a turn's words findable."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from typing import Any, Final
 
 from multiturn.messages import Usage
+from multiturn.stores import days
 from multiturn.stores.records import Statistics, UsageBy, UsageRow
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite.places import text_at
 
-_DAY_S = 86_400
 _BIGGEST = 10
 
 _NAME: Final = {"conversation": "c.id", "user": "c.user", "model": "t.model", "day": "t.day"}
 _KINDS: Final = {
     "turns": ("turns", "sqlite_autoindex_turns_1", "turns_by_instructions"),
-    "search": ("said_data", "said_idx", "said_config", "said_content", "said_docsize"),
+    "search": ("said_data", "said_idx", "said_config"),
     "attachments": ("attachments", "sqlite_autoindex_attachments_1", "attached", "attached_by_digest"),
     "instructions and models": ("texts", "sqlite_autoindex_texts_1"),
 }
@@ -31,12 +30,9 @@ def usage(
               total(t.cache_write_tokens), total(t.reasoning_tokens), sum(t.cost_usd)
             FROM turns t JOIN conversations c ON c.key = t.conversation
             WHERE t.day BETWEEN ? AND ? GROUP BY 1""",
-        (-1 if since is None else since // _DAY_S, 1e9 if until is None else until // _DAY_S),
+        (-1 if since is None else days.day_of(since), 1e9 if until is None else days.day_of(until)),
     ).fetchall()
-    made = [_row(db, seal, by, row) for row in rows]
-    if by == "day":
-        return tuple(sorted(made, key=lambda row: row.name))
-    return tuple(sorted(made, key=lambda row: (-row.usage.total_tokens, row.name)))
+    return days.in_order([_row(db, seal, by, row) for row in rows], by)
 
 
 def _row(db: sqlite3.Connection, seal: Seal, by: UsageBy, row: tuple[Any, ...]) -> UsageRow:
@@ -45,7 +41,7 @@ def _row(db: sqlite3.Connection, seal: Seal, by: UsageBy, row: tuple[Any, ...]) 
         case "model":
             name = text_at(db, seal, name)
         case "day":
-            name = day(int(str(name)))
+            name = days.name_of(int(str(name)))
     return UsageRow(
         str(name or ""),
         turns,
@@ -60,11 +56,6 @@ def _row(db: sqlite3.Connection, seal: Seal, by: UsageBy, row: tuple[Any, ...]) 
     )
 
 
-def day(number: int) -> str:
-    """A day since the epoch as YYYY-MM-DD."""
-    return time.strftime("%Y-%m-%d", time.gmtime(number * _DAY_S))
-
-
 def statistics(db: sqlite3.Connection) -> Statistics:
     def count(table: str) -> int:
         return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
@@ -74,14 +65,14 @@ def statistics(db: sqlite3.Connection) -> Statistics:
            GROUP BY c.key ORDER BY bytes DESC, c.id LIMIT ?""",
         (_BIGGEST,),
     ).fetchall()
-    days = db.execute("SELECT day, count(*) FROM turns GROUP BY day ORDER BY day").fetchall()
+    by_day = db.execute("SELECT day, count(*) FROM turns GROUP BY day ORDER BY day").fetchall()
     return Statistics(
         conversations=count("conversations"),
         turns=count("turns"),
         attachments=count("attachments"),
         bytes_by_kind=_bytes_by_kind(db),
         biggest=tuple(biggest),
-        turns_by_day=tuple((day(number), turns) for number, turns in days),
+        turns_by_day=tuple((days.name_of(number), turns) for number, turns in by_day),
     )
 
 

@@ -6,12 +6,11 @@ import sqlite3
 from collections.abc import Iterable
 
 from multiturn.stores import rows
+from multiturn.stores.days import day_of
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite import search
 from multiturn.stores.sqlite.places import STATUSES, text_key
-from multiturn.turns import Turn, TurnStatus, continues
-
-_DAY_S = 86_400
+from multiturn.turns import Turn, continues
 
 
 def insert(
@@ -19,13 +18,13 @@ def insert(
 ) -> None:
     """Write a turn's row, whatever its status."""
     row = rows.to_row(turn, seal.digest)
-    day, model = int(turn.created_at // _DAY_S), text_key(db, seal, turn.model)
+    day, model = day_of(turn.created_at), text_key(db, seal, turn.model)
     db.execute(
         f"""INSERT INTO turns (key, id, conversation, instructions, day, model, {", ".join(_CHANGING)})
             VALUES ({", ".join("?" * (6 + len(_CHANGING)))})""",
         (key, turn.id, conversation, instructions, day, model, *_changing(seal, turn, row)),
     )
-    _beside(db, seal, key, turn, row)
+    _beside(db, seal, key, row)
 
 
 def update(db: sqlite3.Connection, seal: Seal, key: int, turn: Turn) -> None:
@@ -35,7 +34,7 @@ def update(db: sqlite3.Connection, seal: Seal, key: int, turn: Turn) -> None:
         f"UPDATE turns SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE key = ?",
         (*_changing(seal, turn, row), key),
     )
-    _beside(db, seal, key, turn, row)
+    _beside(db, seal, key, row)
 
 
 _CHANGING = (
@@ -65,14 +64,14 @@ def _changing(seal: Seal, turn: Turn, row: rows.Row) -> tuple[object, ...]:
     )
 
 
-def _beside(db: sqlite3.Connection, seal: Seal, key: int, turn: Turn, row: rows.Row) -> None:
+def _beside(db: sqlite3.Connection, seal: Seal, key: int, row: rows.Row) -> None:
     """What is kept beside a turn: its attachments, and its words once it has ended."""
     for name, data in row.attachments.items():
         digest = bytes.fromhex(name)
         if not db.execute("SELECT 1 FROM attachments WHERE digest = ?", (digest,)).fetchone():
             db.execute("INSERT INTO attachments (digest, body) VALUES (?, ?)", (digest, seal.seal(data, digest)))
         db.execute("INSERT OR IGNORE INTO attached (turn, digest) VALUES (?, ?)", (key, digest))
-    if turn.status is not TurnStatus.IN_PROGRESS and not seal.on:
+    if not seal.on:
         search.add(db, key, row.text)
 
 
