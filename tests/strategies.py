@@ -164,7 +164,6 @@ def any_message(role: st.SearchStrategy[Role] = roles) -> st.SearchStrategy[Mess
         parts=st.lists(any_part(), max_size=4).map(tuple),
         name=maybe(words),
         id=maybe(ids),
-        phase=maybe(ids),
         origin=maybe(any_origin()),
         usage=maybe(any_usage()),
         finish_reason=maybe(ids),

@@ -45,7 +45,7 @@ def test_importing_imports_nothing_heavy() -> None:
 
 
 LAYERS = [
-    {"ids", "errors", "messages"},
+    {"ids", "errors", "messages", "notices"},
     {"deltas", "turns"},
     {"path"},
     {"request", "reply"},

@@ -9,15 +9,16 @@ from multiturn.deltas import Answer, Delta
 from multiturn.errors import EmptyAnswer
 from multiturn.messages import Message, Reasoning
 from multiturn.models.base import Model
+from multiturn.notices import Notice
 from multiturn.request import Request
 
 CUT_SHORT = ("length", "content_filter")
 """The finish reasons of an answer that is there in part; its turn is `incomplete`."""
 
 
-async def run(model: Model, request: Request) -> AsyncGenerator[Delta | Answer, None]:
-    """Deltas as they come, then the answer, as `Model.answer` gives them. Raises `EmptyAnswer` for an answer with
-    nothing in it, for it would be a turn that says nothing and that some providers refuse to read."""
+async def run(model: Model, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
+    """Notices and deltas as they come, then the answer, as `Model.answer` gives them. Raises `EmptyAnswer` for an
+    answer with nothing in it, for it would be a turn that says nothing and that some providers refuse to read."""
     async with aclosing(model.answer(request)) as items:
         async for item in items:
             if isinstance(item, Answer):

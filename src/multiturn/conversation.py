@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from multiturn import agent, recording, sync
 from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDelta, TextDelta
@@ -21,6 +21,7 @@ from multiturn.events import (
     RefusalContent,
     RunCompleted,
     RunContent,
+    RunNotice,
     RunStarted,
     ToolCallContent,
 )
@@ -28,6 +29,7 @@ from multiturn.ids import new_id
 from multiturn.inputs import Input, as_messages
 from multiturn.messages import Message, Usage, copy
 from multiturn.models.base import Model
+from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.reply import Reply
 from multiturn.request import Request, Settings
@@ -37,7 +39,9 @@ from multiturn.stores.records import HEAD, ConversationRecord, Head
 from multiturn.turns import Turn, TurnStatus, continues
 
 if TYPE_CHECKING:
+    from multiturn.formats.switching import Switching
     from multiturn.models.http import Retries, Timeouts
+    from multiturn.models.providers import Api
 
 OnConflict: TypeAlias = Literal["queue", "reject", "fork"]
 
@@ -49,7 +53,10 @@ class Conversation:
     that the stored conversation used last, else the built-in `offline`. `instructions` go before the history of every
     request; without them, the stored conversation's own. `store` is a URL or a `Store`; without one, memory. An `id`
     that the store knows goes on where it left off; without one, a new conversation begins. `base_url` and `api_key`
-    lead to any OpenAI-compatible endpoint; `timeouts` and `retries` say how patiently. `user` and `metadata` are
+    lead to any OpenAI-compatible endpoint; `timeouts` and `retries` say how patiently. `api` chooses among the APIs of
+    a provider that has several: with `"responses"`, a provider that keeps its answers is sent only what is new.
+    `client` is an SDK client of your own to ask through (`OpenAI()`, `AsyncAnthropic()`, …), with its key, retries and
+    proxies. `switching` says what a provider is shown of what others said. `user` and `metadata` are
     kept with the conversation, to find it by. `on_conflict` says what a send does while another one runs on this
     conversation, here or in another process: wait its turn, raise `ConversationBusy`, or go on in a fork, whose id the
     reply's turn has.
@@ -67,6 +74,9 @@ class Conversation:
         settings: Settings | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
+        api: Api | None = None,
+        client: object | None = None,
+        switching: Switching | None = None,
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
         user: str | None = None,
@@ -81,12 +91,18 @@ class Conversation:
         self.on_conflict = on_conflict
         self._model = model
         self._instructions = instructions
-        self._endpoint = (base_url, api_key)
-        self._timeouts = timeouts
-        self._retries = retries
+        self.api = api
+        self.client = client
+        self._ways: dict[str, Any] = {
+            "base_url": base_url,
+            "api_key": api_key,
+            "switching": switching,
+            "timeouts": timeouts,
+            "retries": retries,
+        }
         self._record: ConversationRecord | None = None if id else ConversationRecord(id=self.id)
         self._path = Path()
-        self._resolved: tuple[str, Model] | None = None
+        self._resolved: tuple[object, Model] | None = None
 
     def __repr__(self) -> str:
         return f"Conversation({self._model!r}, id={self.id!r}, store={self.store.url!r})"
@@ -223,6 +239,9 @@ class Conversation:
                 async for item in items:
                     if isinstance(item, Answer):
                         await written.complete(item)
+                    elif isinstance(item, Notice):
+                        written.note(item)
+                        yield RunNotice(item)
                     else:
                         written.add(item)
                         yield _event(item)
@@ -238,16 +257,15 @@ class Conversation:
         yield RunCompleted(Reply(written.turn))
 
     def _resolve(self) -> Model:
-        """The model that answers next; looked up again only when the name has changed."""
+        """The model that answers next; looked up again only when the name, the API or the client has changed."""
         model = self.model
         if not isinstance(model, str):
             return model
-        if self._resolved is None or self._resolved[0] != model:
+        asked = (model, self.api, self.client)
+        if self._resolved is None or self._resolved[0] != asked:
             from multiturn.models.registry import resolve
 
-            base_url, api_key = self._endpoint
-            found = resolve(model, base_url=base_url, api_key=api_key, timeouts=self._timeouts, retries=self._retries)
-            self._resolved = (model, found)
+            self._resolved = (asked, resolve(model, api=self.api, client=self.client, **self._ways))
         return self._resolved[1]
 
     def _request(self, turn: Turn, path: Path, stream: bool) -> Request:
@@ -311,11 +329,10 @@ class Conversation:
             settings=self.settings,
             user=self.user or record.user,
             metadata=self.metadata or record.metadata,
-            base_url=self._endpoint[0],
-            api_key=self._endpoint[1],
-            timeouts=self._timeouts,
-            retries=self._retries,
             on_conflict=self.on_conflict,
+            api=self.api,
+            client=self.client,
+            **self._ways,
         )
         fork._record = await self.store.create(
             ConversationRecord(

@@ -11,6 +11,7 @@
         ModelNotFound           404: no such model or no such address
         RequestRejected         400, 422 and other 4xx: the provider does not accept the request
           ContextOverflow         the conversation is longer than the model's window
+          StateLost               the provider no longer holds the answer that the request goes on from
         RequestTooLarge         413: the request's body is too big
         RateLimited             429, after the retries: `retry_after_s` says when to come again
         ProviderFailed          5xx, after the retries
@@ -113,6 +114,11 @@ class RequestRejected(ModelError):
 
 class ContextOverflow(RequestRejected):
     """The conversation is longer than the model's window."""
+
+
+class StateLost(RequestRejected):
+    """The provider no longer holds the answer that the request goes on from, by its id. The whole history is sent
+    again then, so that a caller sees this only where that is impossible."""
 
 
 class RequestTooLarge(ModelError):

@@ -1,8 +1,8 @@
 """What a run tells while it goes on: the events that `Conversation.stream` yields, in this order.
 
-`RunStarted`, then any number of content events, then exactly one of `RunCompleted` (with the reply) or, where the run
-fails, an exception. Every event has `.text`: the words to show for it, empty where there are none, so that
-`print(event.text, end="")` for every event prints the answer once.
+`RunStarted`, then any number of notices and content events, then exactly one of `RunCompleted` (with the reply) or,
+where the run fails, an exception. Every event has `.text`: the words to show for it, empty where there are none, so
+that `print(event.text, end="")` for every event prints the answer once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from multiturn.messages import Part
+from multiturn.notices import Notice
 from multiturn.reply import Reply
 from multiturn.turns import Turn
 
@@ -62,6 +63,12 @@ class PartContent(_Event, frozen=True):
     part: Part
 
 
+class RunNotice(_Event, frozen=True):
+    """Something that the run did and that its caller should know; it stands in the turn's `notices` too."""
+
+    notice: Notice
+
+
 class RunCompleted(_Event, frozen=True):
     """The turn is in the store and the head has moved. `reply` is what `send` would have returned."""
 
@@ -69,4 +76,4 @@ class RunCompleted(_Event, frozen=True):
 
 
 Content: TypeAlias = RunContent | RefusalContent | ReasoningContent | ToolCallContent | PartContent
-Event: TypeAlias = RunStarted | Content | RunCompleted
+Event: TypeAlias = RunStarted | RunNotice | Content | RunCompleted

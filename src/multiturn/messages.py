@@ -70,15 +70,21 @@ class Citation(_Value, frozen=True, gc=False):
 
 
 class Text(_Value, frozen=True, gc=False, tag="text"):
+    """Words. `id` is the provider's item that they stand in, where an answer has several; `phase` OpenAI's mark for
+    commentary before an answer."""
+
     text: str
     citations: tuple[Citation, ...] = ()
     signature: str | None = None  # Gemini signs text parts too
+    id: str | None = None
+    phase: str | None = None
 
 
 class Refusal(_Value, frozen=True, gc=False, tag="refusal"):
     """The model's words when it declines."""
 
     text: str
+    id: str | None = None
 
 
 class Image(_Value, frozen=True, gc=False, tag="image"):
@@ -192,13 +198,12 @@ class Origin(_Value, frozen=True, gc=False):
 
 class Message(_Value, frozen=True, gc=False):
     """One role's contribution. What a model wrote also carries its `origin`, its `usage`, why it ended
-    (`finish_reason`) and the provider's own `id` of it. `phase` is OpenAI's mark for commentary before an answer."""
+    (`finish_reason`) and the provider's own `id` of the whole answer."""
 
     role: Role
     parts: tuple[Part, ...] = ()
     name: str | None = None
     id: str | None = None
-    phase: str | None = None
     origin: Origin | None = None
     usage: Usage | None = None
     finish_reason: str | None = None

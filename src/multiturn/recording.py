@@ -14,6 +14,7 @@ from multiturn.deltas import Answer, Delta, Fold
 from multiturn.errors import ConversationBusy, StoreError
 from multiturn.messages import Message, Origin
 from multiturn.models.base import Model
+from multiturn.notices import Notice
 from multiturn.stores.base import Store
 from multiturn.stores.records import Head
 from multiturn.turns import Fault, Totals, Turn, TurnStatus, finished
@@ -34,8 +35,13 @@ class Recording:
         self._store = store
         self._origin = Origin(provider=model.provider, model=model.name)
         self._fold = Fold()
+        self._notices: list[Notice] = []
         self._draft: list[Delta] = []
         self._next_draft: asyncio.TimerHandle | None = None
+
+    def note(self, notice: Notice) -> None:
+        """Remember a notice, to stand in the turn when it ends."""
+        self._notices.append(notice)
 
     def add(self, delta: Delta) -> None:
         """Remember a piece. The store has it at once if the last one is a while ago, else before long."""
@@ -93,6 +99,7 @@ class Recording:
             alternatives=alternatives,
             reason=reason,
             error=error,
+            notices=self._notices,
         )
         await _to_the_end(self._write(ended))
         return self.turn

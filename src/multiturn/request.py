@@ -53,11 +53,14 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     output: OutputSchema | None = None
+    store: bool | None = None  # whether the provider may keep the answer, where it can; False sends the whole history
     extra: dict[str, Any] | None = None
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """The history (`path`), then `input`: this turn's new messages and what its run has said so far."""
+    """The history (`path`), then `input`: this turn's new messages and what its run has said so far.
+    `previous_answer` is the provider's id of the answer after which these come, where it holds everything up to there
+    itself; `path` is empty then."""
 
     path: Path
     input: tuple[Message, ...]
@@ -65,6 +68,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[ToolSpec, ...] = ()
     settings: Settings = Settings()
     stream: bool = False
+    previous_answer: str | None = None
 
     @property
     def messages(self) -> list[Message]:

@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from multiturn.messages import Message, Usage
+from multiturn.notices import Notice
 
 
 class TurnStatus(StrEnum):
@@ -63,7 +64,8 @@ class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
     `model` is the name that was asked for; `output[i].origin` says who really answered. `instructions` are those this
     turn ran under; they are not inherited by turns after it. `alternatives` are further choices of the last answer,
     kept but never part of the path. `reason` says why a turn is incomplete: `interrupted`, `crashed`, or the
-    provider's finish reason. Times are seconds since the epoch.
+    provider's finish reason. `notices` tell what the run did that its caller should know. Times are seconds since the
+    epoch.
     """
 
     id: str = ""
@@ -81,6 +83,7 @@ class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
     finished_at: float | None = None
     totals: Totals = Totals()
     metadata: dict[str, str] | None = None
+    notices: tuple[Notice, ...] = ()
 
     @property
     def usage(self) -> Usage:
@@ -108,6 +111,7 @@ def finished(
     alternatives: Sequence[Message] = (),
     reason: str | None = None,
     error: Fault | None = None,
+    notices: Sequence[Notice] = (),
 ) -> Turn:
     """The same turn, ended at time `at`. `before` are the parent's totals."""
     ended = msgspec.structs.replace(
@@ -117,6 +121,7 @@ def finished(
         alternatives=tuple(alternatives),
         reason=reason,
         error=error,
+        notices=tuple(notices),
         finished_at=at,
     )
     totals = Totals(

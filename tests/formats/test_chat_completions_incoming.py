@@ -57,6 +57,7 @@ PLAIN = Dialect(
     refusals=False,
     custom_tools=False,
     call_ids="[a-zA-Z0-9]{9}",
+    call_prefix="",
 )
 PNG = Inline(b"\x89PNG", "image/png")
 PNG_URL = "data:image/png;base64,iVBORw=="

@@ -65,6 +65,7 @@ PLAIN = Dialect(
     refusals=False,
     custom_tools=False,
     call_ids="[a-zA-Z0-9]{9}",
+    call_prefix="",
 )
 PNG = Inline(b"\x89PNG", "image/png")
 PNG_URL = "data:image/png;base64,iVBORw=="
@@ -360,13 +361,12 @@ NOT_CARRIED: list[tuple[str, Message, list[dict[str, Any]]]] = [
     ),
     (
         "Message.id",
-        Message("assistant", (Text("a"),), None, "chatcmpl-1", "p", BY_OPENAI, Usage(), "stop", {"k": "v"}),
+        Message("assistant", (Text("a"),), None, "chatcmpl-1", BY_OPENAI, Usage(), "stop", {"k": "v"}),
         [{"role": "assistant", "content": "a"}],
     ),
 ]
 RAISES = {
     "Image, Audio and Video uploaded": user(Image(Uploaded("file-1", "openai"))),
-    "Uploaded at another provider": user(File(Uploaded("file-1", "anthropic"))),
 }
 
 

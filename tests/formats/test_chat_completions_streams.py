@@ -396,7 +396,7 @@ def read(stream: bytes, *cuts: int) -> tuple[list[Delta], Answer]:
 
 def answered(*parts: Part, usage: Usage | None = None, finish_reason: str = "stop") -> Message:
     origin = Origin("openai", "tiny", "chat_completions")
-    return Message("assistant", parts, None, "chatcmpl-1", None, origin, usage, finish_reason)
+    return Message("assistant", parts, None, "chatcmpl-1", origin, usage, finish_reason)
 
 
 def test_a_stream_on_the_wire() -> None:

@@ -25,6 +25,7 @@ from multiturn.errors import (
 from multiturn.messages import user
 from multiturn.models.http import Retries, Timeouts
 from multiturn.models.registry import resolve
+from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.request import Request
 from upstream import (
@@ -53,7 +54,7 @@ def upstream() -> Iterator[Upstream]:
         yield up
 
 
-async def ask(url: str, *, streams: bool = False, retries: Retries = AT_ONCE) -> list[Delta | Answer]:
+async def ask(url: str, *, streams: bool = False, retries: Retries = AT_ONCE) -> list[Delta | Notice | Answer]:
     model = resolve("tiny", base_url=url, timeouts=SHORT, retries=retries)
     return [item async for item in model.answer(Request(path=Path(), input=(user("hi"),), stream=streams))]
 
@@ -126,7 +127,7 @@ async def test_a_fault_in_mid_stream(upstream: Upstream, fault: Behaviour, kind:
 async def test_what_had_arrived_before_a_fault_was_passed_on(upstream: Upstream, fault: Behaviour) -> None:
     upstream.script(fault)
     model = resolve("tiny", base_url=upstream.url, timeouts=SHORT)
-    seen: list[Delta | Answer] = []
+    seen: list[Delta | Notice | Answer] = []
 
     async def read() -> None:
         async for item in model.answer(Request(path=Path(), input=(user("hi"),), stream=True)):

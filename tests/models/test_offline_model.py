@@ -30,6 +30,7 @@ from multiturn.messages import (
 from multiturn.models.base import Model
 from multiturn.models.offline import OfflineModel
 from multiturn.models.offline.model import answer_to, tokens
+from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.request import OutputSchema, Request, Settings, ToolSpec
 from multiturn.turns import Turn
@@ -43,7 +44,7 @@ def request(*said: Message | str, stream: bool = True, tools: tuple[ToolSpec, ..
 async def run(asked: Request, model: Model | None = None) -> tuple[list[Delta], Answer]:
     """The deltas and the answer that must come last."""
     items = [item async for item in (model or OfflineModel()).answer(asked)]
-    deltas = [item for item in items if not isinstance(item, Answer)]
+    deltas = [item for item in items if not isinstance(item, Answer | Notice)]
     assert isinstance(items[-1], Answer)
     assert len(deltas) == len(items) - 1
     return deltas, items[-1]

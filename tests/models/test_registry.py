@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from multiturn.errors import InvalidInput, MissingKey, UnknownModel
+from multiturn.formats.chat_completions import Dialect
 from multiturn.models.offline import OfflineModel
 from multiturn.models.providers import NOT_YET, PROVIDERS, UPSTREAM_KEY, Provider, compatible
 from multiturn.models.registry import UPSTREAM, resolve
@@ -60,7 +61,7 @@ def test_a_local_server_needs_no_key(name: str) -> None:
 @pytest.mark.parametrize("row", PROVIDERS.values(), ids=PROVIDERS)
 def test_every_row_is_sound(row: Provider) -> None:
     assert row.base_url.startswith("https://" if row.needs_key else "http://localhost:")
-    assert row.dialect.key_variable == row.keys[0]
+    assert row.dialect(None).key_variable == row.keys[0]
     assert row.name == row.name.lower()
 
 
@@ -85,9 +86,11 @@ def test_a_provider_s_habits_at_another_address(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_provider_s_address_is_known_for_its_habits() -> None:
-    assert compatible("http://127.0.0.1:11434/v1").dialect == PROVIDERS["ollama"].dialect
-    assert compatible("https://api.mistral.ai:443/v1").dialect == PROVIDERS["mistral"].dialect
-    assert compatible("http://localhost:9999/v1").dialect.max_tokens_field == "max_tokens"
+    assert compatible("http://127.0.0.1:11434/v1").dialects == PROVIDERS["ollama"].dialects
+    assert compatible("https://api.mistral.ai:443/v1").dialects == PROVIDERS["mistral"].dialects
+    dialect = compatible("http://localhost:9999/v1").dialect("chat")
+    assert isinstance(dialect, Dialect)
+    assert dialect.max_tokens_field == "max_tokens"
 
 
 def test_the_upstream_is_asked_for_what_has_no_provider(monkeypatch: pytest.MonkeyPatch) -> None:

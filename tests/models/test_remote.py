@@ -22,6 +22,7 @@ from multiturn.formats.chat_completions import Dialect
 from multiturn.messages import Message, Usage, assistant, user
 from multiturn.models.http import Retries, Timeouts
 from multiturn.models.remote import MAX_REPLY_BYTES, Endpoint, RemoteModel
+from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.request import Request, Settings
 from multiturn.turns import Turn, TurnStatus
@@ -65,7 +66,7 @@ def asking(text: str = "hi", *, streams: bool = False, path: Path | None = None)
 async def answered(model: RemoteModel[Dialect], request: Request) -> tuple[list[Delta], Message]:
     """The deltas and the message of one answer; there is exactly one, and it comes last."""
     items = [item async for item in model.answer(request)]
-    deltas = [item for item in items[:-1] if not isinstance(item, Answer)]
+    deltas = [item for item in items[:-1] if not isinstance(item, Answer | Notice)]
     assert len(deltas) == len(items) - 1
     assert isinstance(items[-1], Answer)
     return deltas, items[-1].message

@@ -30,7 +30,9 @@ class StreamDecoder(Protocol):
 
 
 class Format(Protocol[D_contra]):
-    """A provider's wire shape. `dialect` is data: what this endpoint does differently."""
+    """A provider's wire shape. `dialect` is data: what this endpoint does differently; a
+    `multiturn.formats.switching.Target`. Every `encode_messages` shows the messages to `switched` first, and every
+    `encode_request` its input to `check_input`."""
 
     def path(self, *, model: str, stream: bool) -> str:
         """Where to POST, relative to the base URL, such as `/chat/completions`."""

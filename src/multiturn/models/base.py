@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from multiturn.deltas import Answer, Delta
+from multiturn.notices import Notice
 from multiturn.request import Request
 
 
@@ -20,9 +21,9 @@ class Model(Protocol):
     def name(self) -> str:
         """The model's name at its provider."""
 
-    def answer(self, request: Request) -> AsyncGenerator[Delta | Answer, None]:
-        """The answer to one request: deltas as they come if `request.stream`, then exactly one `Answer`, the last
-        item. Raises a `ModelError`; never ends without an `Answer`. Closing the generator ends the call at its
+    def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
+        """The answer to one request: notices, deltas as they come if `request.stream`, then exactly one `Answer`, the
+        last item. Raises a `ModelError`; never ends without an `Answer`. Closing the generator ends the call at its
         provider too (the connection is closed)."""
 
     async def aclose(self) -> None:

@@ -92,19 +92,27 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
 # --- one endpoint ---------------------------------------------------------------------------------------------------
 
 
-class Transport:
-    """The way to one base URL. Safe to share between tasks, threads and event loops."""
+class HttpTransport:
+    """The way to one base URL over aiohttp, a `multiturn.models.transport.Transport`. The key goes into `key_header`,
+    as a bearer token where that is `Authorization`; `headers` go along with every request."""
 
     def __init__(
-        self, base_url: str, *, key: str | None = None, timeouts: Timeouts | None = None, retries: Retries | None = None
+        self,
+        base_url: str,
+        *,
+        key: str | None = None,
+        key_header: str = "Authorization",
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
     ) -> None:
         self._base = urlsplit(base_url)
         self.timeouts = timeouts or Timeouts()
         self.retries = retries or Retries()
         self.host = f"{self._base.hostname}:{self._base.port or (443 if self._base.scheme == 'https' else 80)}"
-        self._headers = {"Content-Type": "application/json", "User-Agent": USER_AGENT}
+        self._headers = {"Content-Type": "application/json", "User-Agent": USER_AGENT, **(headers or {})}
         if key:
-            self._headers["Authorization"] = f"Bearer {key}"
+            self._headers[key_header] = f"Bearer {key}" if key_header == "Authorization" else key
         self._proxy = proxy_for(base_url)
         self._connect = aiohttp.ClientTimeout(total=None, connect=self.timeouts.connect_s)
 
@@ -112,8 +120,10 @@ class Transport:
         return f"<Transport to {self.host}>"
 
     def url(self, path: str) -> URL:
-        """The address of `path`; a query that the base URL has stays at the end."""
-        return URL(self._base._replace(path=self._base.path.rstrip("/") + path).geturl())
+        """The address of `path`; a query that the base URL has stays at the end, after the path's own."""
+        path, _, query = path.partition("?")
+        query = "&".join(each for each in (query, self._base.query) if each)
+        return URL(self._base._replace(path=self._base.path.rstrip("/") + path, query=query).geturl())
 
     async def post(self, path: str, body: bytes, *, stream: bool = False) -> HttpReply:
         """The reply to one POST, when its status and headers are there; every status but 3xx comes back, those of
@@ -420,7 +430,7 @@ class _Opened:
     def __init__(self) -> None:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
         self.session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        self.users: weakref.WeakSet[Transport] = weakref.WeakSet()
+        self.users: weakref.WeakSet[HttpTransport] = weakref.WeakSet()
         self.replies: weakref.WeakSet[HttpReply] = weakref.WeakSet()
         self.closing = self._until_closed()
 
@@ -440,7 +450,7 @@ class _Opened:
 _opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
 
 
-async def _opened_for(user: Transport) -> _Opened:
+async def _opened_for(user: HttpTransport) -> _Opened:
     """The session that all models share on the running event loop."""
     loop = asyncio.get_running_loop()
     opened = _opened.get(loop)

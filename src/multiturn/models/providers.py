@@ -1,43 +1,67 @@
 """Who can be asked by name, as data: one row a provider.
 
-All of them speak chat completions. What a row says was taken from the provider's own documentation where it says so,
+What a row says was taken from the provider's own documentation where it says so,
 and from what its users report where it does not. A server that is in no row gets `compatible`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
 
+from multiturn.errors import InvalidInput
 from multiturn.formats.chat_completions import Dialect
+from multiturn.formats.switching import Target
+
+Api: TypeAlias = Literal["chat", "responses"]
+FORMAT_OF: dict[Api, str] = {"chat": "chat_completions", "responses": "responses"}
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint. `keys` are the variables that may hold its key, the first that is set wins; `url_variable` may
-    hold another base URL, and `host_variable` just a host, as Ollama's does."""
+    """One endpoint. `dialects` are the formats that it speaks, the one it is asked in first. `keys` are the variables
+    that may hold its key, the first that is set wins, and `key_header` is where it goes, beside `headers`;
+    `url_variable` may hold another base URL, and `host_variable` just a host, as Ollama's does."""
 
     base_url: str
-    dialect: Dialect
+    dialects: tuple[Target, ...]
     keys: tuple[str, ...] = ()
+    key_header: str = "Authorization"
+    headers: tuple[tuple[str, str], ...] = ()
     needs_key: bool = True
     url_variable: str | None = None
     host_variable: str | None = None
 
     @property
     def name(self) -> str:
-        return self.dialect.provider
+        return self.dialects[0].provider
+
+    def dialect(self, api: Api | None) -> Target:
+        """How it is spoken to over this API, over its usual one for None. Raises `InvalidInput`."""
+        wanted = self.dialects[0].format if api is None else FORMAT_OF[api]
+        found = next((dialect for dialect in self.dialects if dialect.format == wanted), None)
+        if found is None:
+            spoken = " or ".join(repr(name) for name, format in FORMAT_OF.items() if format in self._formats)
+            other = f"it speaks api={spoken}" if spoken else "leave api out"
+            raise InvalidInput(f"{self.name} does not speak api={api!r}; {other}")
+        return found
+
+    @property
+    def _formats(self) -> set[str]:
+        return {dialect.format for dialect in self.dialects}
 
 
 def _hosted(name: str, base_url: str, *keys: str, url_variable: str | None = None, **habits: Any) -> Provider:
-    return Provider(base_url=base_url, dialect=_plain(name, keys[0], **habits), keys=keys, url_variable=url_variable)
+    return Provider(
+        base_url=base_url, dialects=(_plain(name, keys[0], **habits),), keys=keys, url_variable=url_variable
+    )
 
 
 def _local(name: str, base_url: str, key: str, **habits: Any) -> Provider:
     """A server on one's own machine. It reads earlier tool calls into its chat template, and fails on broken ones."""
     dialect = _plain(name, key, repair_arguments=True, **habits)
-    return Provider(base_url=base_url, dialect=dialect, keys=(key,), needs_key=False)
+    return Provider(base_url=base_url, dialects=(dialect,), keys=(key,), needs_key=False)
 
 
 def _plain(name: str, key_variable: str, **habits: Any) -> Dialect:
@@ -49,7 +73,7 @@ def _plain(name: str, key_variable: str, **habits: Any) -> Dialect:
 _ROWS = (
     Provider(
         base_url="https://api.openai.com/v1",
-        dialect=Dialect(provider="openai", key_variable="OPENAI_API_KEY"),
+        dialects=(Dialect(provider="openai", key_variable="OPENAI_API_KEY"),),
         keys=("OPENAI_API_KEY",),
         url_variable="OPENAI_BASE_URL",
     ),
@@ -84,6 +108,7 @@ _ROWS = (
         stream_usage=False,  # a stream ends with the usage, asked for or not
         alternate=True,  # 400 for a system message after the first user message
         call_ids="[a-zA-Z0-9]{9}",
+        call_prefix="",
     ),
     _hosted(
         "groq",
@@ -145,7 +170,7 @@ def compatible(base_url: str) -> Provider:
         keys = (UPSTREAM_KEY, *known.keys)
         return msgspec.structs.replace(known, base_url=base_url, keys=keys, needs_key=False)
     dialect = _plain(urlsplit(base_url).hostname or base_url, UPSTREAM_KEY, repair_arguments=True)
-    return Provider(base_url=base_url, dialect=dialect, keys=(UPSTREAM_KEY,), needs_key=False)
+    return Provider(base_url=base_url, dialects=(dialect,), keys=(UPSTREAM_KEY,), needs_key=False)
 
 
 def same_address(one: str, other: str) -> bool:

@@ -13,17 +13,22 @@ Nothing is connected, and the HTTP client not even imported, before the model is
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
+import msgspec
+
 from multiturn.errors import MissingKey, UnknownModel
-from multiturn.formats import chat_completions
+from multiturn.formats.base import Format
+from multiturn.formats.switching import Switching, Target
 from multiturn.models.base import Model
 from multiturn.models.providers import (
     NOT_YET,
     PROVIDERS,
     UPSTREAM_KEY,
+    Api,
     Provider,
     compatible,
     likely_provider,
@@ -42,11 +47,17 @@ def resolve(
     *,
     base_url: str | None = None,
     api_key: str | None = None,
+    api: Api | None = None,
+    client: object | None = None,
+    switching: Switching | None = None,
     timeouts: Timeouts | None = None,
     retries: Retries | None = None,
 ) -> Model:
-    """The model of this name; a `Model` is given back as it is. Raises `UnknownModel`, and `MissingKey` where a
-    provider's own address is to be asked without a key."""
+    """The model of this name; a `Model` is given back as it is. `api` chooses among the APIs of a provider that has
+    several, `client` is an SDK client to ask through, and `switching` says what is shown of other providers' words.
+
+    Raises `UnknownModel`, `InvalidInput` for an API that the provider does not speak, and `MissingKey` where its own
+    address is to be asked without a key."""
     if not isinstance(model, str):
         return model
     name = model.strip()
@@ -54,12 +65,22 @@ def resolve(
         from multiturn.models.offline import OfflineModel
 
         return OfflineModel()
+    if client is not None:
+        from multiturn.models.sdk import through
+
+        return through(client, name, api=api, switching=switching or Switching())
     provider, name, url = _found(name, base_url)
     key = (api_key or _key(provider, base_url) or "").strip() or None
     if key is None and provider.needs_key and same_address(url, provider.base_url):
         raise MissingKey(f"{provider.name} needs a key: set {' or '.join(provider.keys)}, or give api_key")
-    endpoint = Endpoint(provider=provider.name, base_url=url)
-    return RemoteModel(name, endpoint, chat_completions, provider.dialect, key=key, timeouts=timeouts, retries=retries)
+    endpoint = Endpoint(provider=provider.name, base_url=url, key_header=provider.key_header, headers=provider.headers)
+    dialect = msgspec.structs.replace(provider.dialect(api), switching=switching or Switching())
+    return RemoteModel(name, endpoint, format_of(dialect), dialect, key=key, timeouts=timeouts, retries=retries)
+
+
+def format_of(dialect: Target) -> Format[Target]:
+    """The format that this is a dialect of: a module of `multiturn.formats`."""
+    return cast(Format[Target], importlib.import_module(f"multiturn.formats.{dialect.format}"))
 
 
 def _found(name: str, base_url: str | None) -> tuple[Provider, str, str]:

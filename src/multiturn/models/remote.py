@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
-from multiturn.errors import InvalidInput, InvalidReply, ModelError, ModelNotFound, StreamCut, TimedOut
+from multiturn.errors import InvalidInput, InvalidReply, ModelError, ModelNotFound, StateLost, StreamCut, TimedOut
 from multiturn.formats.base import Format, StreamDecoder
 from multiturn.formats.sse import SSEReader
+from multiturn.formats.switching import Target
 from multiturn.messages import Message, Reasoning, Refusal, Text, ToolCall
+from multiturn.models.history import continued, translations
+from multiturn.notices import Notice
 from multiturn.request import Request
 
 if TYPE_CHECKING:
-    from multiturn.models.http import HttpReply, Retries, Timeouts, Transport
+    from multiturn.models.http import Retries, Timeouts
+    from multiturn.models.transport import Transport, TransportReply
 
 MAX_REPLY_BYTES = 64 << 20
 MAX_ERROR_BYTES = 64 << 10
 ERROR_BODY_S = 5.0  # how long the text of an error may take
+MAX_LOSSES = 2  # in a row, before a provider that never keeps anything is sent the whole history at once
 
-D = TypeVar("D")
+D = TypeVar("D", bound=Target)
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a model is. Checked when made: raises `InvalidInput`."""
+    """Where a model is, and how it wants its key. Checked when made: raises `InvalidInput`."""
 
     provider: str
     base_url: str
+    key_header: str = "Authorization"
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -54,6 +62,10 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 class RemoteModel(Generic[D]):
     """A model at an endpoint. Cheap to make; connects when first asked, and shares its connections with all others.
+    With a `transport`, such as the user's own SDK client, that one is used, and has its own key, limits and retries.
+
+    Where the provider keeps its answers (`Target.keeps_answers`), only what is new is sent, and all of it once more
+    where the provider has lost them.
 
     Raises `InvalidInput` for a key that cannot be sent."""
 
@@ -65,6 +77,7 @@ class RemoteModel(Generic[D]):
         dialect: D,
         *,
         key: str | None = None,
+        transport: Transport | None = None,
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
     ) -> None:
@@ -81,7 +94,8 @@ class RemoteModel(Generic[D]):
         self._secrets = [secret for secret in (key, url.password) if secret]
         self._timeouts = timeouts
         self._retries = retries
-        self._made: Transport | None = None
+        self._made = transport
+        self._losses = 0  # how often in a row the provider had lost an answer
 
     def __repr__(self) -> str:
         return f"<{self.provider}:{self.name} at {self.endpoint.shown}>"
@@ -93,16 +107,40 @@ class RemoteModel(Generic[D]):
     @property
     def _transport(self) -> Transport:
         if self._made is None:
-            from multiturn.models.http import Transport
+            from multiturn.models.http import HttpTransport
 
-            self._made = Transport(
-                self.endpoint.base_url, key=self._key, timeouts=self._timeouts, retries=self._retries
+            self._made = HttpTransport(
+                self.endpoint.base_url,
+                key=self._key,
+                key_header=self.endpoint.key_header,
+                headers=dict(self.endpoint.headers),
+                timeouts=self._timeouts,
+                retries=self._retries,
             )
         return self._made
 
-    async def answer(self, request: Request) -> AsyncGenerator[Delta | Answer, None]:
+    async def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
         """As `Model.answer` says."""
-        reply: HttpReply | None = None
+        for notice in translations(request, self._dialect):
+            yield notice
+        shorter = continued(request, self._dialect) if self._losses < MAX_LOSSES else None
+        try:
+            async with aclosing(self._answer(shorter or request)) as items:
+                async for item in items:
+                    self._losses = 0 if shorter else self._losses
+                    yield item
+            return
+        except StateLost:
+            if shorter is None:
+                raise
+        self._losses += 1
+        yield Notice("resent", f"{self.provider} no longer holds the earlier answers; the whole history was sent again")
+        async with aclosing(self._answer(request)) as items:
+            async for item in items:
+                yield item
+
+    async def _answer(self, request: Request) -> AsyncGenerator[Delta | Answer, None]:
+        reply: TransportReply | None = None
         try:
             path = self._format.path(model=self.name, stream=request.stream)
             reply = await self._transport.post(path, self._body(request), stream=request.stream)
@@ -136,7 +174,7 @@ class RemoteModel(Generic[D]):
         )
         return self._format.encode_request(request, history, model=self.name, dialect=self._dialect)
 
-    async def _refusal(self, reply: HttpReply) -> ModelError:
+    async def _refusal(self, reply: TransportReply) -> ModelError:
         """The error that a reply with a status of 400 and above means."""
         start = await reply.read_start(MAX_ERROR_BYTES, ERROR_BODY_S)
         body = self._redacted(start.decode("utf-8", "replace")).encode()
@@ -174,7 +212,7 @@ class _Stream:
         self._reader = SSEReader()
         self._size = 0
 
-    async def read(self, reply: HttpReply) -> bytes:
+    async def read(self, reply: TransportReply) -> bytes:
         """The next bytes. Where the connection breaks, or falls silent, after the last word of the answer but before
         the end of the stream, nothing is missing."""
         try:
@@ -198,7 +236,7 @@ class _Stream:
         self.ended = self._decoder.done or not piece
 
 
-def _is_stream(reply: HttpReply, *, asked_for: bool) -> bool:
+def _is_stream(reply: TransportReply, *, asked_for: bool) -> bool:
     """What the reply says it is, which need not be what was asked for; if it says neither, what was asked for."""
     if reply.content_type == "text/event-stream":
         return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from multiturn.errors import InvalidInput
 from multiturn.formats.chat_completions.dialect import Dialect
-from multiturn.formats.chat_completions.media import AUDIO_FORMATS, data_url, file_name
 from multiturn.formats.chat_completions.wire import (
     AudioPart,
     Content,
@@ -18,6 +17,8 @@ from multiturn.formats.chat_completions.wire import (
     VideoPart,
     VideoUrl,
 )
+from multiturn.formats.media import AUDIO_FORMATS, data_url, file_name
+from multiturn.formats.switching import in_words
 from multiturn.messages import (
     Audio,
     File,
@@ -27,7 +28,6 @@ from multiturn.messages import (
     Opaque,
     Part,
     Refusal,
-    Source,
     Text,
     Uploaded,
     Url,
@@ -36,9 +36,8 @@ from multiturn.messages import (
 
 
 def contents_of(message: Message, dialect: Dialect) -> list[Content]:
-    native = message.origin is None or message.origin.format in (None, "chat_completions")
     of_model = message.role == "assistant"
-    made = (content_of(part, dialect, of_model=of_model, native=native) for part in message.parts)
+    made = (content_of(part, dialect, of_model=of_model) for part in message.parts)
     return [content for content in made if content is not None]
 
 
@@ -47,14 +46,14 @@ def joined(contents: list[Content]) -> str | list[Content]:
     return "".join(texts) if len(texts) == len(contents) else contents
 
 
-def content_of(part: Part, dialect: Dialect, *, of_model: bool, native: bool = False) -> Content | None:
+def content_of(part: Part, dialect: Dialect, *, of_model: bool) -> Content | None:
     """One item of a content list; None for what has its own place in a message or is not carried. `of_model` is what
-    a model said; `native`, that an opaque part comes from this format."""
+    a model said."""
     match part:
         case Text(text=text) | Refusal(text=text):
             return TextPart(text) if text else None
         case Opaque():
-            return part.data if native and part.provider == dialect.provider else None
+            return part.data
         case Image() | Audio() | Video() | File():
             return _media(part, dialect, of_model=of_model)
     return None
@@ -65,9 +64,9 @@ def _media(part: Image | Audio | Video | File, dialect: Dialect, *, of_model: bo
     shown = None
     if not of_model:
         if isinstance(source, Uploaded):
-            return _uploaded(part, source, dialect)
+            return _uploaded(part, source)
         shown = _shown(part, source, dialect) if source is not None else None
-    return shown or TextPart(_in_words(part))
+    return shown or TextPart(in_words(part))
 
 
 def _shown(part: Image | Audio | Video | File, source: Url | Inline, dialect: Dialect) -> ContentPart | None:
@@ -87,29 +86,10 @@ def _address(source: Url | Inline) -> str:
     return source.url if isinstance(source, Url) else data_url(source)
 
 
-def _uploaded(part: Image | Audio | Video | File, source: Uploaded, dialect: Dialect) -> ContentPart:
-    kind = type(part).__name__.lower()
-    if source.provider != dialect.provider:
-        raise InvalidInput(
-            f"{kind} {source.file_id!r} is held by {source.provider}, and this request goes to {dialect.provider}; "
-            f"upload it there, or give its bytes"
-        )
+def _uploaded(part: Image | Audio | Video | File, source: Uploaded) -> ContentPart:
     if not isinstance(part, File):
         raise InvalidInput(
-            f"chat completions cannot name an uploaded {kind} ({source.file_id!r}) by its id; give its bytes, "
-            f"or use a model over the Responses API"
+            f"chat completions cannot name an uploaded {type(part).__name__.lower()} ({source.file_id!r}) by its id; "
+            f"give its bytes, or use a model over the Responses API"
         )
     return FilePart(FileData(file_id=source.file_id))
-
-
-def _in_words(part: Image | Audio | Video | File) -> str:
-    if isinstance(part, Audio) and part.transcript:
-        return part.transcript
-    label = f"{type(part).__name__.lower()} {part.name if isinstance(part, File) and part.name else ''}".strip()
-    source: Source | None = part.source
-    match source:
-        case Url(url=url) if not url.startswith("data:"):
-            return f"[{label}: {url}]"
-        case Inline(media_type=media_type):
-            return f"[{label} ({media_type}), not shown]"
-    return f"[{label}, not shown]"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-import msgspec
+from multiturn.formats.switching import Target
 
 
-class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint's habits; the defaults are OpenAI's. Equal dialects make equal bytes, so it is a cache key."""
+class Dialect(Target, frozen=True, kw_only=True):
+    """One endpoint's habits; the defaults are OpenAI's."""
+
+    format: ClassVar[str] = "chat_completions"
 
     provider: str = "openai"
-    """Who answers: the name in origins, and the scope of uploaded files, audio ids and opaque parts."""
 
-    key_variable: str | None = None
-    """The variable that holds the key, to be named in an error about the key."""
+    call_ids: str = r"[\s\S]{1,40}"
 
     developer_role: bool = True
     """Knows the role `developer`; if not, it is sent as `system`."""
@@ -42,9 +42,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     video: bool = False
     """Takes content of type `video_url` (vLLM, Qwen)."""
-
-    call_ids: str = r"[\s\S]{1,40}"
-    """The pattern of the tool call ids it takes. Others, which another provider made, become 9 letters and digits."""
 
     repair_arguments: bool = False
     """Fails on tool arguments that are not a JSON object even where its own model wrote them."""

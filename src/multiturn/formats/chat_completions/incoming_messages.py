@@ -10,7 +10,6 @@ import msgspec
 from msgspec import UnsetType
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.chat_completions.media import AUDIO_TYPES, file_type, from_base64, from_data_url
 from multiturn.formats.chat_completions.wire import (
     CONTENT_TYPES,
     UNREADABLE,
@@ -25,6 +24,7 @@ from multiturn.formats.chat_completions.wire import (
     VideoPart,
     read,
 )
+from multiturn.formats.media import AUDIO_TYPES, file_type, from_base64, from_data_url
 from multiturn.messages import (
     Audio,
     File,

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -32,11 +31,12 @@ from multiturn.formats.chat_completions.wire import (
     TextPart,
     ToolCallItem,
 )
+from multiturn.formats.switching import switched
 from multiturn.messages import Audio, Message, Reasoning, Refusal, ToolCall, ToolResult
 
 CANNOT_CARRY: Mapping[str, str] = {
     "Text.citations": "Citations of earlier answers are not sent back.",
-    "Text.signature": "Dropped.",
+    "Text.signature": "Dropped; so are its item id and phase.",
     "Video": "A note, unless the dialect takes video.",
     "Image in an answer": "A note: assistant messages hold text only.",
     "Image.detail original": "Sent as `high`.",
@@ -45,7 +45,7 @@ CANNOT_CARRY: Mapping[str, str] = {
     "Audio of an answer": "By its id where the same provider made it, else its transcript.",
     "File by address": "A note with the address.",
     "Image, Audio and Video uploaded": "`InvalidInput`: only files can be named by their id.",
-    "Uploaded at another provider": "`InvalidInput`; in an answer, a note.",
+    "Uploaded at another provider": "A note; in new input, `InvalidInput`.",
     "ToolCall.signature": "Dropped; so is the item id.",
     "ToolCall outside an answer": "Dropped.",
     "ToolResult.is_error": "Dropped: the result's text has to say it.",
@@ -54,7 +54,7 @@ CANNOT_CARRY: Mapping[str, str] = {
     "Reasoning.signature": "Dropped; so are its id and encrypted content.",
     "Reasoning.text": "Dropped, unless the dialect has a field for it.",
     "Opaque": "Dropped, unless the same provider made it in this format.",
-    "Message.id": "Dropped; so are phase, usage, finish reason and metadata.",
+    "Message.id": "Dropped; so are usage, finish reason and metadata.",
 }
 """What does not go over the wire as it is, and what becomes of it."""
 
@@ -64,8 +64,8 @@ _bad_name = re.compile(r"[\s<|\\/>]")
 
 def encode_messages(messages: Sequence[Message], dialect: Dialect) -> bytes:
     """The messages as JSON objects joined by commas, without brackets; empty for no messages. Where the dialect
-    alternates, neighbours of one role within this call are merged. Raises `InvalidInput` for an uploaded file that
-    this provider does not hold, and for text that is not Unicode."""
+    alternates, neighbours of one role within this call are merged. Raises `InvalidInput` for an uploaded image, audio
+    or video, and for text that is not Unicode."""
     made = wire_messages(messages, dialect)
     return to_json(merged(made) if dialect.alternate else made)
 
@@ -81,7 +81,7 @@ def wire_messages(messages: Iterable[Message], dialect: Dialect) -> list[Outgoin
     """One wire message or several for each of ours, before any merging."""
     made: list[OutgoingMessage] = []
     media: list[Content] = []  # of tool results, until the group's last result is written
-    for message in messages:
+    for message in switched(messages, dialect):
         results = message.tool_results
         if message.role == "assistant" or not results:
             _flush(media, made)
@@ -135,18 +135,17 @@ def _assistant(message: Message, dialect: Dialect) -> Iterable[OutgoingMessage]:
 
 def _tool(result: ToolResult, media: list[Content], dialect: Dialect) -> OutgoingMessage:
     """The result's text; what is not text is added to `media`."""
-    call_id = _call_id(result.call_id, dialect)
     contents = [content_of(part, dialect, of_model=False) for part in result.parts]
     shown = [content for content in contents if content is not None and not isinstance(content, TextPart)]
     text = "".join(content.text for content in contents if isinstance(content, TextPart))
     if shown:
-        media += [TextPart(f"[from tool call {call_id}]"), *shown]
+        media += [TextPart(f"[from tool call {result.call_id}]"), *shown]
         text = text or "[see the message after the tool results]"
-    return OutgoingMessage(role="tool", content=text, tool_call_id=call_id)
+    return OutgoingMessage(role="tool", content=text, tool_call_id=result.call_id)
 
 
 def _tool_call(call: ToolCall, message: Message, dialect: Dialect) -> ToolCallItem:
-    id = _call_id(call.call_id, dialect)
+    id = call.call_id
     if call.kind == "function":
         return ToolCallItem(id, function=Function(call.name, _arguments(call, message, dialect)))
     if dialect.custom_tools:
@@ -169,10 +168,6 @@ def _is_json_object(text: str) -> bool:
         return isinstance(msgspec.json.decode(text), dict)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return False
-
-
-def _call_id(id: str, dialect: Dialect) -> str:
-    return id if re.fullmatch(dialect.call_ids, id) else hashlib.sha256(id.encode(errors="replace")).hexdigest()[:9]
 
 
 def _name(message: Message, dialect: Dialect) -> str | None:

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from multiturn.formats.chat_completions.dialect import Dialect
-from multiturn.formats.chat_completions.media import audio_type, from_base64, from_data_url
 from multiturn.formats.chat_completions.wire import Choice, Count, ReplyAudio, ReplyMessage, ReplyToolCall, ReplyUsage
+from multiturn.formats.media import audio_type, from_base64, from_data_url
 from multiturn.messages import (
     Audio,
     Citation,

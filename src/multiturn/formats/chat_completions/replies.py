@@ -11,7 +11,6 @@ import msgspec
 from multiturn.deltas import Answer
 from multiturn.formats.chat_completions.dialect import Dialect
 from multiturn.formats.chat_completions.failures import reported_error, unreadable
-from multiturn.formats.chat_completions.media import data_url
 from multiturn.formats.chat_completions.readings import (
     FINISH_REASONS,
     addresses_of,
@@ -35,6 +34,7 @@ from multiturn.formats.chat_completions.wire import (
     ReplyToolCall,
     read,
 )
+from multiturn.formats.media import data_url
 from multiturn.ids import new_id
 from multiturn.messages import (
     Audio,

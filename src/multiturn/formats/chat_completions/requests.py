@@ -16,6 +16,7 @@ from multiturn.formats.chat_completions.alternation import fits, merged
 from multiturn.formats.chat_completions.dialect import Dialect
 from multiturn.formats.chat_completions.messages import encode_messages, to_json, wire_messages
 from multiturn.formats.chat_completions.wire import OutgoingMessage
+from multiturn.formats.switching import check_input
 from multiturn.request import NamedTool, OutputSchema, Request, Settings, ToolChoice, ToolSpec
 
 _encoder = msgspec.json.Encoder()
@@ -29,6 +30,7 @@ def encode_request(request: Request, history: Sequence[bytes], *, model: str, di
     """The request's whole body. `history` is `request.path`, each turn as `encode_messages` made it; it is left aside
     only where the dialect wants strict alternation and the turns' borders break it. Raises `InvalidInput` where there
     is nothing to say to the model, or a setting is not JSON."""
+    check_input(request.input, dialect, model)
     pieces = [piece for piece in _messages(request, history, dialect) if piece]
     if not pieces:
         raise InvalidInput("there is nothing to send: no instructions, no history and no new message")
