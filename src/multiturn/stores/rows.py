@@ -22,25 +22,42 @@ from multiturn.messages import (
     Inline,
     Message,
     Opaque,
+    Origin,
     Part,
     Text,
     ToolResult,
     Uploaded,
+    Usage,
     Video,
+    user,
 )
-from multiturn.turns import Turn, TurnStatus
+from multiturn.turns import Totals, Turn, TurnStatus
 
 KEPT_HERE = "multiturn"
 """The provider of an `Uploaded` source that stands in a row for bytes kept as an attachment."""
 _LEAST_BYTES = 512  # smaller ones stay in the row
 _MAP = 0x80  # the least first byte of MessagePack's maps; what is sealed or changed begins with a smaller one
 _CHANGED = b"\x02"
+_SHORT = b"\x03"
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_turns = msgspec.msgpack.Decoder(tuple[Turn, ...]).decode
 _Medium = Image | Audio | Video | File
 _CHANGEABLE = (Image, Audio, Video, File, Opaque, ToolResult)  # parts for which something else may stand in a row
 _Change = Callable[[Part], Part]
+
+
+_PLAIN = Turn(input=(user("…"),), output=(Message("assistant"),), created_at=1.0, finished_at=1.0, totals=Totals(1))
+_OPENING = _encode(_PLAIN).partition(_encode("…"))[0]
+"""What the body of a plain turn begins with: its fields, and the user's one message down to the words. A body that
+does is stored without it, `_SHORT` in its place."""
+
+
+class Answered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What many answers share, and so is kept once for all of them: who answered, and why it ended."""
+
+    origin: Origin
+    finish_reason: str | None = None
 
 
 class Row(NamedTuple):
@@ -67,8 +84,34 @@ def to_row(turn: Turn, digest: Callable[[bytes], bytes]) -> Row:
     attachments: dict[str, bytes] = {}
     slim = _with_parts(turn, lambda part: _slim(part, attachments, digest))
     body = _encode(msgspec.structs.replace(slim, **_NOWHERE))
+    if body.startswith(_OPENING) and slim is turn:
+        body = _SHORT + body[len(_OPENING) :]
     text = "" if turn.status is TurnStatus.IN_PROGRESS else text_of(turn)
     return Row(body if slim is turn else _CHANGED + body, attachments, text)
+
+
+def taken_out(turn: Turn) -> tuple[Turn, Answered | None]:
+    """A turn with one answer, without what it shares with many and without its usage, which is the turn's own. Any
+    other turn as it is, and None."""
+    answer = turn.output[0] if len(turn.output) == 1 else None
+    if answer is None or answer.origin is None:
+        return turn, None
+    shared = Answered(answer.origin, answer.finish_reason)
+    usage = answer.usage if answer.usage == Usage() else None
+    bare = msgspec.structs.replace(answer, origin=None, finish_reason=None, usage=usage)
+    return msgspec.structs.replace(turn, output=(bare,)), shared
+
+
+def put_back(turns: Sequence[Turn], shared: Iterable[Answered | None], usages: Iterable[Usage | None]) -> None:
+    """Give turns that `to_turns` has just made what `taken_out` took from them."""
+    set_field = msgspec.structs.force_setattr
+    for turn, answered, usage in zip(turns, shared, usages, strict=True):
+        if answered is not None:
+            answer = turn.output[0]
+            set_field(answer, "origin", answered.origin)
+            set_field(answer, "finish_reason", answered.finish_reason)
+            if usage is not None:
+                set_field(answer, "usage", usage)
 
 
 def to_turns(
@@ -80,10 +123,10 @@ def to_turns(
     """The turns of these rows, in their order. `places` are the values of the fields that rows do not have, by the
     field's name, in the order of the rows. `open` unseals a body, given the turn's id; `attachment` gives the bytes of
     a digest."""
-    plain, changed = list(bodies), []
+    plain, changed = [_unshortened(body) for body in bodies], []
     ids = list(places["id"])
     for n in [n for n, body in enumerate(plain) if body[0] < _MAP]:
-        plain[n] = open(plain[n], str(ids[n]).encode())
+        plain[n] = _unshortened(open(plain[n], str(ids[n]).encode()))
         if plain[n].startswith(_CHANGED):
             plain[n] = plain[n][1:]
             changed.append(n)
@@ -101,9 +144,13 @@ def to_turns(
     return tuple(whole)
 
 
+def _unshortened(body: bytes) -> bytes:
+    return _OPENING + body[1:] if body[0] == _SHORT[0] else body
+
+
 def may_hold_attachments(body: bytes) -> bool:
     """Whether a row, as it is stored, may have attachments; where it is sealed, that does not show."""
-    return body[0] < _MAP
+    return body[0] < _MAP and not body.startswith(_SHORT)
 
 
 def text_of(turn: Turn) -> str:

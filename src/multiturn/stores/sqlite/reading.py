@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import msgspec
+
+from multiturn.messages import Usage
 from multiturn.stores import rows
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite import conversations
@@ -25,8 +28,9 @@ from multiturn.turns import Turn
 K = TypeVar("K")
 V = TypeVar("V")
 
-_COLUMNS = "id, conversation, status, instructions, model, body"
-_Columns = tuple[str, int, int, int | None, int | None, bytes]
+_USAGE = "input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost_usd"
+_COLUMNS = f"id, conversation, status, instructions, model, body, answered, {_USAGE}"
+_Columns = tuple[Any, ...]
 
 
 def turn(db: sqlite3.Connection, seal: Seal, id: str) -> Turn:
@@ -78,7 +82,7 @@ def _made(
         lambda key: str(db.execute("SELECT id FROM conversations WHERE key = ?", (key,)).fetchone()[0])
     )
     texts: _Known[int | None, str | None] = _Known(lambda key: text_at(db, seal, key))
-    ids, made_in, statuses, instructions, models, bodies = zip(*found, strict=True)
+    ids, made_in, statuses, instructions, models, bodies, shared, *usage = zip(*found, strict=True)
     places = {
         "id": ids,
         "conversation": [names[key] for key in made_in],
@@ -87,7 +91,35 @@ def _made(
         "instructions": [texts[key] for key in instructions],
         "model": [texts[key] for key in models],
     }
-    return rows.to_turns(bodies, places, seal.open, lambda name: _attachment(db, seal, name))
+    turns = rows.to_turns(bodies, places, seal.open, lambda name: _attachment(db, seal, name))
+    answered: _Known[int | None, rows.Answered | None] = _Known(lambda key: _answered(texts[key]))
+    rows.put_back(turns, [answered[key] for key in shared], map(_usage, *usage))
+    return turns
+
+
+def _answered(text: str | None) -> rows.Answered | None:
+    return None if text is None else msgspec.json.decode(text, type=rows.Answered)
+
+
+def _usage(
+    input: int | None,
+    output: int | None,
+    cached: int | None,
+    written: int | None,
+    thought: int | None,
+    cost: float | None,
+) -> Usage | None:
+    """The tokens of a turn with one answer; None where the columns tell of none."""
+    if input is output is cached is written is thought is cost:
+        return None
+    return Usage(
+        input_tokens=input or 0,
+        output_tokens=output or 0,
+        cached_tokens=cached or 0,
+        cache_write_tokens=written or 0,
+        reasoning_tokens=thought or 0,
+        cost_usd=cost,
+    )
 
 
 def _attachment(db: sqlite3.Connection, seal: Seal, name: str) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+import msgspec
+
 from multiturn.stores import rows
 from multiturn.stores.days import day_of
 from multiturn.stores.sealing import Seal
@@ -17,22 +19,22 @@ def insert(
     db: sqlite3.Connection, seal: Seal, key: int, conversation: int, instructions: int | None, turn: Turn
 ) -> None:
     """Write a turn's row, whatever its status."""
-    row = rows.to_row(turn, seal.digest)
+    row, changing = _row(db, seal, turn)
     day, model = day_of(turn.created_at), text_key(db, seal, turn.model)
     db.execute(
         f"""INSERT INTO turns (key, id, conversation, instructions, day, model, {", ".join(_CHANGING)})
             VALUES ({", ".join("?" * (6 + len(_CHANGING)))})""",
-        (key, turn.id, conversation, instructions, day, model, *_changing(seal, turn, row)),
+        (key, turn.id, conversation, instructions, day, model, *changing),
     )
     _beside(db, seal, key, row)
 
 
 def update(db: sqlite3.Connection, seal: Seal, key: int, turn: Turn) -> None:
     """Write what a turn has become."""
-    row = rows.to_row(turn, seal.digest)
+    row, changing = _row(db, seal, turn)
     db.execute(
         f"UPDATE turns SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE key = ?",
-        (*_changing(seal, turn, row), key),
+        (*changing, key),
     )
     _beside(db, seal, key, row)
 
@@ -46,13 +48,17 @@ _CHANGING = (
     "reasoning_tokens",
     "cost_usd",
     "body",
+    "answered",
 )
 
 
-def _changing(seal: Seal, turn: Turn, row: rows.Row) -> tuple[object, ...]:
-    """The values of the columns that a turn's end changes."""
+def _row(db: sqlite3.Connection, seal: Seal, turn: Turn) -> tuple[rows.Row, tuple[object, ...]]:
+    """The turn's row, and the values of the columns that its end changes."""
     usage = turn.usage
-    return (
+    bare, shared = rows.taken_out(turn)
+    row = rows.to_row(bare, seal.digest)
+    answered = None if shared is None else text_key(db, seal, msgspec.json.encode(shared).decode())
+    return row, (
         STATUSES.index(turn.status),
         usage.input_tokens or None,
         usage.output_tokens or None,
@@ -61,6 +67,7 @@ def _changing(seal: Seal, turn: Turn, row: rows.Row) -> tuple[object, ...]:
         usage.reasoning_tokens or None,
         usage.cost_usd,
         seal.seal(row.body, turn.id.encode()),
+        answered,
     )
 
 
