@@ -13,6 +13,7 @@ from typing import TypeVar
 import asyncpg
 
 from multiturn.errors import InvalidInput, MultiturnError, StoreError
+from multiturn.stores.postgres import reading
 from multiturn.stores.postgres.addresses import Address
 from multiturn.stores.postgres.locks import recover
 from multiturn.stores.postgres.pool import Pool
@@ -121,11 +122,12 @@ class Connections:
         return self._pool
 
     async def _open(self) -> Pool:
-        pool = Pool(self._connect, self._most)
+        pool = Pool(self._connect_ready, self._most)
         try:
             async with pool.connection() as first:
                 await migrate(first, self._address.schema)
                 await recover(Session(first, self._seal, self._tenant), self.runner)
+                await reading.warm(Session(first, self._seal, self._tenant))
         except BaseException:
             pool.drop()
             raise
@@ -138,6 +140,13 @@ class Connections:
             command_timeout=_STATEMENT_S,
             server_settings=_SETTINGS | {"search_path": self._address.schema} | settings,
         )
+
+    async def _connect_ready(self) -> Connection:
+        """A connection on which even the first path is read fast; to the first one of all, `_open` sees."""
+        connection = await self._connect()
+        if self._pool is not None:
+            await reading.warm(Session(connection, self._seal, self._tenant))
+        return connection
 
     async def _connect_runner(self) -> Connection:
         return await self._connect(**_RUNNER_SETTINGS)

@@ -61,7 +61,7 @@ def append(db: sqlite3.Connection, seal: Seal, turn_id: str, body: bytes) -> Non
     db.execute(
         """INSERT INTO deltas (turn, position, body)
            SELECT r.turn, (SELECT count(*) FROM deltas d WHERE d.turn = r.turn), ?
-           FROM running r JOIN turns t ON t.key = r.turn WHERE t.id = ?""",
+           FROM turns t JOIN running r ON r.conversation = t.conversation AND r.turn = t.key WHERE t.id = ?""",
         (seal.seal(body, turn_id.encode()), turn_id),
     )
 
@@ -69,7 +69,11 @@ def append(db: sqlite3.Connection, seal: Seal, turn_id: str, body: bytes) -> Non
 def finish(db: sqlite3.Connection, seal: Seal, turn: Turn, *, runner: str) -> None:
     """Write the ended turn, give the lock back, move the head. See `Store.finish`."""
     key = turn_key(db, turn.id)
-    held = db.execute("DELETE FROM running WHERE turn = ? AND runner = ?", (key, runner))
+    held = db.execute(
+        """DELETE FROM running WHERE conversation = (SELECT conversation FROM turns WHERE key = :key)
+           AND turn = :key AND runner = :runner""",
+        {"key": key, "runner": runner},
+    )
     if not held.rowcount:
         raise ConversationBusy(turn.conversation)
     writing.close(db, seal, key, turn)

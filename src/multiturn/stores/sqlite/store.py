@@ -201,10 +201,10 @@ class SQLiteStore:
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if not self._recovery.done():
             await asyncio.wrap_future(self._recovery)
-        return await asyncio.wrap_future(self._reader.submit(work))
+        return await self._reader.do(work)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.wrap_future(self._writer.submit(work))
+        return await self._writer.do(work)
 
 
 def _workers(database: Path | None) -> tuple[Worker | InlineWorker, Worker | InlineWorker]:

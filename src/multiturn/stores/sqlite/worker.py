@@ -1,18 +1,19 @@
 """One thread that owns one SQLite connection and works off jobs: callers never block their event loop on a disk.
 
-Jobs that wait together commit together and share one fsync (group commit). A job that fails is undone alone. A job may
-be done twice, so that it must have no effect but on the database.
+Jobs that wait together commit together, share one fsync (group commit), and wake each event loop that waits for them
+once. A job that fails is undone alone. A job may be done twice, so that it must have no effect but on the database.
 """
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, Generic, TypeVar, cast
 
 from multiturn.errors import MultiturnError, StoreError
 from multiturn.stores.sqlite.schema import patiently
@@ -25,14 +26,17 @@ _MOST_AT_ONCE = 256  # jobs in one transaction
 
 
 class Job(Generic[T]):
-    """Work on a connection inside a transaction, and the future of its result."""
+    """Work on a connection inside a transaction, and the future of its result, which may belong to an event loop."""
 
-    __slots__ = ("durable", "future", "work")
+    __slots__ = ("durable", "future", "loop", "work")
 
-    def __init__(self, work: Callable[[sqlite3.Connection], T], durable: bool) -> None:
+    def __init__(
+        self, work: Callable[[sqlite3.Connection], T], durable: bool, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         self.work = work
         self.durable = durable
-        self.future: Future[T] = Future()
+        self.loop = loop
+        self.future: Future[T] | asyncio.Future[T] = Future() if loop is None else loop.create_future()
 
 
 class Worker:
@@ -47,16 +51,25 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """`work`'s result, when its transaction is on the disk."""
+        job = Job(work, True, asyncio.get_running_loop())
+        self._put(job)
+        return await cast("asyncio.Future[T]", job.future)
+
     def submit(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> Future[T]:
         """The future of `work`'s result, done when its transaction is committed: on the disk if `durable`, else in
         the operating system's hands, which outlive the process."""
         job = Job(work, durable)
+        self._put(job)
+        return cast("Future[T]", job.future)
+
+    def _put(self, job: Job[Any]) -> None:
         with self._lock:
             if self._closed:
                 job.future.set_exception(StoreError("the store is closed"))
             else:
                 self._jobs.put(job)
-        return job.future
 
     def close(self) -> None:
         """Finish what was submitted, close the connection, end the thread. Closing twice is fine."""
@@ -105,8 +118,7 @@ class Worker:
         except BaseException as error:
             _fail(jobs, error)
         else:
-            for job, (result, failure) in zip(jobs, outcomes, strict=True):
-                _resolve(job, result, failure)
+            _resolve(jobs, outcomes)
 
     def _together(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Outcome]:
         """Each job's outcome, in one transaction. Most of the time no job fails; where one does, all are undone and
@@ -149,17 +161,29 @@ def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Outcome:
 
 
 def _fail(jobs: list[Job[Any]], error: BaseException) -> None:
-    for job in jobs:
-        _resolve(job, None, error)
+    _resolve(jobs, [(None, error)] * len(jobs))
 
 
-def _resolve(job: Job[Any], result: Any, error: BaseException | None) -> None:
-    if not job.future.set_running_or_notify_cancel():
-        return  # nobody waits for it any more
-    if error is None:
-        job.future.set_result(result)
-    else:
-        job.future.set_exception(_translated(error))
+def _resolve(jobs: list[Job[Any]], outcomes: list[Outcome]) -> None:
+    waiting: dict[asyncio.AbstractEventLoop | None, list[tuple[Job[Any], Outcome]]] = {}
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        waiting.setdefault(job.loop, []).append((job, outcome))
+    for loop, ended in waiting.items():
+        if loop is None:
+            _tell(ended)
+        else:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_tell, ended)
+
+
+def _tell(ended: list[tuple[Job[Any], Outcome]]) -> None:
+    for job, (result, error) in ended:
+        if job.future.done():
+            continue  # cancelled: nobody waits for it any more
+        if error is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(_translated(error))
 
 
 def _translated(error: BaseException) -> BaseException:
@@ -177,6 +201,9 @@ class InlineWorker:
     def __init__(self, connect: Connect) -> None:
         self._connection: sqlite3.Connection | None = connect()
         self._lock = threading.Lock()
+
+    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return self.submit(work).result()
 
     def submit(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> Future[T]:
         future: Future[T] = Future()
