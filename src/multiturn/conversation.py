@@ -274,12 +274,14 @@ class Conversation:
         )
 
     async def _path_to(self, head: str | None) -> Path:
-        """The path that ends at this turn: the one at hand, an earlier stretch of it, or else read from the store."""
-        path = self._path.until(head)
-        if path is None:
-            assert head is not None  # `until(None)` is the empty path
-            path = Path(await self.store.path(head))
-        return path
+        """The path that ends at this turn: the one at hand, an earlier stretch of it, or else read from the store,
+        without what is at hand."""
+        path, known = self._path.until(head), self._path.head
+        if path is not None:
+            return path
+        assert head is not None  # `until(None)` is the empty path
+        turns = await self.store.path(head, after=known)
+        return self._path.followed_by(*turns) if known and turns[0].parent == known else Path(turns)
 
     def _follow(self, path: Path, turn: Turn) -> None:
         """Go on from where the head now is."""

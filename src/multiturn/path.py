@@ -35,9 +35,9 @@ class Path:
         """Everything said on this path, oldest first; a new list each time."""
         return [message for turn in self.turns for message in turn.messages]
 
-    def followed_by(self, turn: Turn) -> Path:
-        """This path and one more turn."""
-        return self._knowing((*self.turns, turn))
+    def followed_by(self, *turns: Turn) -> Path:
+        """This path and the turns that follow it."""
+        return self._knowing((*self.turns, *turns))
 
     def until(self, turn_id: str | None) -> Path | None:
         """The path that ends with this turn, the empty one for None; None if the turn is not on this path."""

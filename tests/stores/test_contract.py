@@ -258,3 +258,19 @@ async def test_a_closed_store_says_so(store: Store) -> None:
     await store.aclose()
     with pytest.raises(Exception, match="closed"):
         await store.conversation("c")
+
+
+async def test_a_path_is_read_from_where_one_knows_it(store: Store) -> None:
+    first = await say(store, "c", "one")
+    second = await say(store, "c", "two")
+    third = await say(store, "c", "three")
+    fork = await say(store, "c", "else", parent=second.id)
+    assert await store.path(third.id, after=first.id) == (second, third)
+    assert await store.path(fork.id, after=second.id) == (fork,)
+    assert await store.path(fork.id, after=first.id) == (second, fork)
+    assert await store.path(third.id, after=third.id) == ()
+    assert await store.path(fork.id, after=third.id) == (first, second, fork)  # not on the way
+    assert await store.path(second.id, after=third.id) == (first, second)  # behind it
+    assert await store.path(second.id, after="turn_nowhere") == (first, second)
+    with pytest.raises(NotFound):
+        await store.path("turn_nowhere", after=first.id)

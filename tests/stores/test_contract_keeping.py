@@ -173,7 +173,7 @@ async def test_words_are_found_whoever_said_them(store: Store) -> None:
     assert await found(store, "KETTLE stove") == ["The kettle is on the stove"]
     assert await found(store, "kettle tea") == []
     assert await found(store, "ket*") == ["The kettle is on the stove"]
-    assert await found(store, "re") == ["No tea today", "The kettle is on the stove"]  # both answers begin so
+    assert sorted(await found(store, "re")) == ["No tea today", "The kettle is on the stove"]  # both answers begin so
     assert await found(store, "re", user="alice") == ["The kettle is on the stove"]
     assert len(await store.search("re", limit=1)) == 1
 

@@ -66,8 +66,9 @@ class Store(Protocol):
     async def turn(self, id: str) -> Turn:
         """One turn. Raises `NotFound`."""
 
-    async def path(self, head: str) -> tuple[Turn, ...]:
-        """The turns from the root to this one, oldest first, as one snapshot. Raises `NotFound`."""
+    async def path(self, head: str, *, after: str | None = None) -> tuple[Turn, ...]:
+        """The turns from the root to this one, oldest first, as one snapshot; only those that follow the turn `after`
+        where that is on the way. Raises `NotFound`."""
 
     async def tree(self, conversation_id: str) -> tuple[Turn, ...]:
         """Every turn of the conversation's tree, a parent before its children: failed ones, forks and edits too.

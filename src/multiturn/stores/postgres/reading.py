@@ -43,18 +43,24 @@ _TREE = f"""
 # subquery with `OFFSET 0` or with a window stays a look-up by the whole key, which a join might not; see
 # `migrations/0001_turns.sql`.
 _PATH = f"""
-  WITH RECURSIVE stretches (tree, branch, last) AS (
+  WITH RECURSIVE known (tree, branch, position) AS (
+    SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = $3
+  ), stretches (tree, branch, last) AS (
     SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = $2
     UNION ALL
     SELECT s.tree, b.parent_branch, b.parent_position
     FROM stretches s, LATERAL (
       SELECT parent_branch, parent_position FROM branches
-      WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND parent_branch IS NOT NULL OFFSET 0
+      WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND parent_branch IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM known k WHERE k.tree = s.tree AND k.branch = s.branch AND k.position <= s.last)
+      OFFSET 0
     ) b
   )
   SELECT {_COLUMNS}, {_TEXT}, t.position
   FROM stretches s, LATERAL (
-    SELECT {_ROW}, {_ABOVE} FROM turns WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND position <= s.last
+    SELECT {_ROW}, {_ABOVE} FROM turns
+    WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND position <= s.last AND position > COALESCE(
+      (SELECT k.position FROM known k WHERE k.tree = s.tree AND k.branch = s.branch AND k.position <= s.last), -1)
   ) t
 """
 
@@ -86,15 +92,16 @@ async def some(db: Session, ids: Sequence[str]) -> tuple[Turn, ...]:
 async def warm(db: Session) -> None:
     """Have this connection's server read what it needs to know of the tables, and plan the path: 4 ms once, which the
     first reader of a path would wait for."""
-    await db.rows(_PATH, "")
+    await db.rows(_PATH, "", None)
 
 
-async def path(db: Session, head: str) -> tuple[Turn, ...]:
-    """The turns from the root to `head`: one range read for each branch on the way."""
-    found = sorted(await db.rows(_PATH, head), key=_position)
-    if not found:
+async def path(db: Session, head: str, after: str | None) -> tuple[Turn, ...]:
+    """The turns from the root, or from `after` on, to `head`: one range read for each branch on the way."""
+    found = sorted(await db.rows(_PATH, head, after), key=_position)
+    if not found and (after is None or await some(db, [head]) == ()):
         raise NotFound("turn", head)
-    return await _made(db, found, [None, *(row["id"] for row in found[:-1])])
+    above = after if found and found[0]["position"] else None
+    return await _made(db, found, [above, *(row["id"] for row in found[:-1])])
 
 
 async def tree(db: Session, number: int) -> tuple[Turn, ...]:

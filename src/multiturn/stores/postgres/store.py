@@ -98,8 +98,8 @@ class PostgresStore:
     async def turn(self, id: str) -> Turn:
         return await self._read(lambda db: reading.turn(db, id))
 
-    async def path(self, head: str) -> tuple[Turn, ...]:
-        return await self._read(lambda db: reading.path(db, head))
+    async def path(self, head: str, *, after: str | None = None) -> tuple[Turn, ...]:
+        return await self._read(lambda db: reading.path(db, head, after))
 
     async def tree(self, conversation_id: str) -> tuple[Turn, ...]:
         async def tree(db: Session) -> tuple[Turn, ...]:

@@ -50,14 +50,26 @@ def words_at(db: sqlite3.Connection, seal: Seal, key: int) -> str:
     return rows.text_of(made)
 
 
-def path(db: sqlite3.Connection, seal: Seal, head: str) -> tuple[Turn, ...]:
-    """The turns from the root to `head`: one range read for each branch on the way."""
-    stretches = [
-        db.execute(f"SELECT {_COLUMNS} FROM turns WHERE key BETWEEN ? AND ? ORDER BY key", (first_of(branch), last))
-        for branch, last in branches_to(db, turn_key(db, head))
+def path(db: sqlite3.Connection, seal: Seal, head: str, after: str | None) -> tuple[Turn, ...]:
+    """The turns from the root, or from `after` on, to `head`: one range read for each branch on the way."""
+    stretches, above = _stretches(db, head, after)
+    ranges = [
+        db.execute(f"SELECT {_COLUMNS} FROM turns WHERE key BETWEEN ? AND ? ORDER BY key", stretch)
+        for stretch in reversed(stretches)
     ]
-    found = [row for stretch in reversed(stretches) for row in stretch]
-    return _made(db, seal, found, [None, *(row[0] for row in found[:-1])])
+    found = [row for stretch in ranges for row in stretch]
+    return _made(db, seal, found, [above, *(row[0] for row in found[:-1])])
+
+
+def _stretches(db: sqlite3.Connection, head: str, after: str | None) -> tuple[list[tuple[int, int]], str | None]:
+    """The first and last key of each stretch, the youngest first, and the turn that they follow."""
+    known = None if after is None else db.execute("SELECT key FROM turns WHERE id = ?", (after,)).fetchone()
+    stretches: list[tuple[int, int]] = []
+    for branch, last in branches_to(db, turn_key(db, head)):
+        if known and first_of(branch) <= known[0] <= last:
+            return [*stretches, (known[0] + 1, last)], after
+        stretches.append((first_of(branch), last))
+    return stretches, None
 
 
 def tree(db: sqlite3.Connection, seal: Seal, conversation_id: str) -> tuple[Turn, ...]:

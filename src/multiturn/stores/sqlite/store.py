@@ -94,8 +94,8 @@ class SQLiteStore:
     async def turn(self, id: str) -> Turn:
         return await self._read(lambda db: reading.turn(db, self._seal, id))
 
-    async def path(self, head: str) -> tuple[Turn, ...]:
-        return await self._read(lambda db: reading.path(db, self._seal, head))
+    async def path(self, head: str, *, after: str | None = None) -> tuple[Turn, ...]:
+        return await self._read(lambda db: reading.path(db, self._seal, head, after))
 
     async def tree(self, conversation_id: str) -> tuple[Turn, ...]:
         return await self._read(lambda db: reading.tree(db, self._seal, conversation_id))
