@@ -50,6 +50,23 @@ class PartDelta(_Delta, frozen=True, tag="part"):
 Delta: TypeAlias = TextDelta | RefusalDelta | ReasoningDelta | ToolCallDelta | PartDelta
 
 
+class Said(_Delta, frozen=True, tag="said"):
+    """A message of a run is whole: an answer, which takes the place of the deltas since the last one, or what a tool
+    gave back."""
+
+    message: Message
+
+
+class CallsStarted(_Delta, frozen=True, tag="calls_started"):
+    """These tool calls are being run from now on."""
+
+    call_ids: tuple[str, ...]
+
+
+Draft: TypeAlias = Delta | Said | CallsStarted
+"""What a store keeps of a turn while it runs."""
+
+
 class Answer(msgspec.Struct, frozen=True):
     """One model call's whole result. `alternatives` are the other choices where more than one was asked for."""
 

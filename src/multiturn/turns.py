@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
-from multiturn.messages import Message, Usage
+from multiturn.errors import InvalidInput
+from multiturn.messages import Message, ToolCall, Usage
 from multiturn.notices import Notice
 
 
 class TurnStatus(StrEnum):
-    """How far a turn has come. Only `IN_PROGRESS` ever changes."""
+    """How far a turn has come. `IN_PROGRESS` changes, and what waits to be resumed: `PAUSED`, and `FAILED` where no
+    other turn has begun since."""
 
     IN_PROGRESS = "in_progress"
     COMPLETED = "completed"
     INCOMPLETE = "incomplete"  # stopped by the caller, a crash or a length limit; the output is what there was by then
     FAILED = "failed"  # the model or the way to it raised an error; the head did not move
+    PAUSED = "paused"  # tool calls wait: for an approval, for a result, or after a crash; the head did not move
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -63,9 +67,11 @@ class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
 
     `model` is the name that was asked for; `output[i].origin` says who really answered. `instructions` are those this
     turn ran under; they are not inherited by turns after it. `alternatives` are further choices of the last answer,
-    kept but never part of the path. `reason` says why a turn is incomplete: `interrupted`, `crashed`, or the
-    provider's finish reason. `notices` tell what the run did that its caller should know. Times are seconds since the
-    epoch.
+    kept but never part of the path. `reason` says why a turn is incomplete: `interrupted`, `crashed`, `max_steps`, or
+    the provider's finish reason; why one is paused: `approval`, `result` or `crashed`. `notices` tell what the run did
+    that its caller should know. `calls_started` are the tool calls that were being run when their process ended:
+    nobody knows what became of them. `state` is the conversation's, as this turn has left it. Times are seconds since
+    the epoch.
     """
 
     id: str = ""
@@ -84,6 +90,8 @@ class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
     totals: Totals = Totals()
     metadata: dict[str, str] | None = None
     notices: tuple[Notice, ...] = ()
+    calls_started: tuple[str, ...] = ()
+    state: dict[str, Any] | None = None
 
     @property
     def usage(self) -> Usage:
@@ -94,6 +102,11 @@ class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
     def messages(self) -> tuple[Message, ...]:
         """What this turn adds to the history, oldest first."""
         return self.input + self.output
+
+    @property
+    def pending(self) -> tuple[ToolCall, ...]:
+        """Its tool calls that have no result, in order."""
+        return pending_calls(self.output)
 
     @property
     def text(self) -> str:
@@ -112,6 +125,8 @@ def finished(
     reason: str | None = None,
     error: Fault | None = None,
     notices: Sequence[Notice] = (),
+    calls_started: Sequence[str] = (),
+    state: dict[str, Any] | None = None,
 ) -> Turn:
     """The same turn, ended at time `at`. `before` are the parent's totals."""
     ended = msgspec.structs.replace(
@@ -122,6 +137,8 @@ def finished(
         reason=reason,
         error=error,
         notices=tuple(notices),
+        calls_started=tuple(calls_started),
+        state=state if state is not None else turn.state,
         finished_at=at,
     )
     totals = Totals(
@@ -133,6 +150,36 @@ def finished(
     return msgspec.structs.replace(ended, totals=totals)
 
 
+def in_order(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages of a run, with the results of each answer's tool calls in the order of the calls, however they came
+    in."""
+    place = {call.call_id: n for n, message in enumerate(messages) for call in message.tool_calls}
+    order = {id: n for n, id in enumerate(place)}
+
+    def where(numbered: tuple[int, Message]) -> tuple[int, int]:
+        n, message = numbered
+        results = message.tool_results
+        known = results[0].call_id if results and results[0].call_id in place else None
+        return (n, -1) if known is None else (place[known], order[known])
+
+    return tuple(message for _, message in sorted(enumerate(messages), key=where))
+
+
+def pending_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
+    """The tool calls in these messages that have no result there, in order."""
+    answered = {result.call_id for message in messages for result in message.tool_results}
+    return tuple(call for message in messages for call in message.tool_calls if call.call_id not in answered)
+
+
+def check_reopens(turn: Turn, *, is_latest: bool) -> Turn:
+    """The turn as it is once it runs again. Raises `InvalidInput` where that may not be."""
+    if turn.status not in (TurnStatus.PAUSED, TurnStatus.FAILED):
+        raise InvalidInput(f"turn {turn.id!r} is {turn.status.value}; only a paused or a failed one can go on")
+    if not is_latest:
+        raise InvalidInput(f"the conversation has gone on since turn {turn.id!r} was {turn.status.value}; it stays so")
+    return msgspec.structs.replace(turn, status=TurnStatus.IN_PROGRESS)
+
+
 def continues(turn: Turn) -> bool:
     """Whether the head moves to this turn when it ends: a completed one, and an incomplete one that has something to
     show. After a failure, or a stop before the first word, the next turn sees what this one saw."""
@@ -142,8 +189,8 @@ def continues(turn: Turn) -> bool:
 
 
 def answered(turn: Turn) -> bool:
-    """Whether the model has had its say: the turn is complete, or cut short by a limit of its own. What was stopped,
-    crashed or failed may be asked again."""
+    """Whether the model has had its say: the turn is complete, or cut short by a limit of its own, or waits for others.
+    What was stopped, crashed or failed may be asked again."""
     if turn.status is TurnStatus.INCOMPLETE:
         return turn.reason not in ("interrupted", "crashed")
-    return turn.status is TurnStatus.COMPLETED
+    return turn.status in (TurnStatus.COMPLETED, TurnStatus.PAUSED)

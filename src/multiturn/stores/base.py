@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from multiturn.deltas import Delta
+from multiturn.deltas import Draft
 from multiturn.stores.records import (
     EVERYTHING,
     HEAD,
@@ -95,9 +95,17 @@ class Store(Protocol):
         `key` makes the call idempotent: if a turn of this conversation has begun under it and is `answered`, nothing
         is stored and that turn comes back. One that was not answered leaves its key to the new turn."""
 
-    def append(self, turn_id: str, deltas: Sequence[Delta]) -> None:
-        """Keep what a running turn has streamed since the last call. Does not wait and does not raise: these deltas
+    def append(self, turn_id: str, drafts: Sequence[Draft]) -> None:
+        """Keep what a running turn has streamed since the last call. Does not wait and does not raise: these drafts
         outlive the process, though not a power loss, and `finish` makes them superfluous."""
+
+    async def keep(self, turn_id: str, drafts: Sequence[Draft]) -> None:
+        """The same, durable when this returns: for what must not happen twice."""
+
+    async def reopen(self, turn_id: str) -> Turn:
+        """Set a paused or failed turn in progress again, and give it back as it was. Raises `ConversationBusy` while a
+        turn runs on its conversation, `NotFound`, and `InvalidInput` if it is neither paused nor failed, or another
+        turn has begun since."""
 
     async def finish(self, turn: Turn) -> None:
         """Store the ended turn, and move the head to it if `continues(turn)`, in one transaction. Raises `NotFound`

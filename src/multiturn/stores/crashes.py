@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from multiturn.deltas import Delta, fold
+from multiturn.deltas import CallsStarted, Delta, Draft, Said, fold
 from multiturn.messages import Origin
-from multiturn.turns import Totals, Turn, TurnStatus, finished
+from multiturn.turns import Totals, Turn, TurnStatus, finished, in_order, pending_calls
 
 
-def crashed(turn: Turn, deltas: Iterable[Delta], *, before: Totals, at: float) -> Turn:
-    """The turn as `incomplete`, with what these deltas make. `before` are the parent's totals."""
-    message = fold(deltas, origin=_origin(turn))
+def crashed(turn: Turn, drafts: Iterable[Draft], *, before: Totals, at: float) -> Turn:
+    """The turn with what these drafts make: `incomplete`, or where it has run tools `paused`, so that it can go on from
+    there. `before` are the parent's totals."""
+    said, streamed, started = list(turn.output), list[Delta](), set(turn.calls_started)
+    for draft in drafts:
+        match draft:
+            case Said(message=message):
+                said.append(message)
+                streamed.clear()
+            case CallsStarted(call_ids=call_ids):
+                started.update(call_ids)
+            case _:
+                streamed.append(draft)
+    if said:
+        left = tuple(call.call_id for call in pending_calls(said) if call.call_id in started)
+        return finished(
+            turn, TurnStatus.PAUSED, before=before, at=at, output=in_order(said), reason="crashed", calls_started=left
+        )
+    message = fold(streamed, origin=_origin(turn))
     output = (message,) if message.parts else ()
     return finished(turn, TurnStatus.INCOMPLETE, before=before, at=at, output=output, reason="crashed")
 

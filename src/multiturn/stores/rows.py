@@ -62,7 +62,7 @@ class Answered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 class Row(NamedTuple):
     """A turn, ready to be stored. `attachments` are bytes by the hex of their digest; `text` is what was said,
-    empty while the turn runs."""
+    empty while the turn runs or waits."""
 
     body: bytes
     attachments: dict[str, bytes]
@@ -86,8 +86,12 @@ def to_row(turn: Turn, digest: Callable[[bytes], bytes]) -> Row:
     body = _encode(msgspec.structs.replace(slim, **_NOWHERE))
     if body.startswith(_OPENING) and slim is turn:
         body = _SHORT + body[len(_OPENING) :]
-    text = "" if turn.status is TurnStatus.IN_PROGRESS else text_of(turn)
-    return Row(body if slim is turn else _CHANGED + body, attachments, text)
+    return Row(body if slim is turn else _CHANGED + body, attachments, indexed(turn))
+
+
+def indexed(turn: Turn) -> str:
+    """What a turn is found by: what was said in it, once it has ended."""
+    return "" if turn.status in (TurnStatus.IN_PROGRESS, TurnStatus.PAUSED) else text_of(turn)
 
 
 def taken_out(turn: Turn) -> tuple[Turn, Answered | None]:

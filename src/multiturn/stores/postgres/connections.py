@@ -76,7 +76,7 @@ class Connections:
         it must not matter then whether the first was done. Raises `StoreError` for all that the driver raises."""
         return self._worker.submit(self._run(work, again))
 
-    def submit_deltas(self, turn_id: str, body: bytes) -> None:
+    def submit_drafts(self, turn_id: str, body: bytes) -> None:
         """Keep what a turn has streamed, soon."""
         self._worker.submit(self._keep(turn_id, body)).add_done_callback(
             lambda done: done.cancelled() or done.exception()

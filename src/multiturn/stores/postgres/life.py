@@ -13,7 +13,7 @@ from multiturn.stores.postgres import conversations, locks, places, reading, wri
 from multiturn.stores.postgres.runners import Mine, Runner
 from multiturn.stores.postgres.session import Record, Session
 from multiturn.stores.records import ConversationRecord, Head
-from multiturn.turns import Turn
+from multiturn.turns import Turn, TurnStatus, check_reopens
 
 _ATTEMPTS = 10
 
@@ -93,6 +93,37 @@ async def _outcome(db: Session, runner: Runner, mine: Mine, turn: Turn, above: s
         case _:
             await locks.close_crashed(db, made["_other"], made["_holder"])
     return None
+
+
+async def reopen(db: Session, runner: Runner, id: str) -> Turn:
+    """Set a turn in progress again. See `Store.reopen`."""
+    mine = Mine()
+    async with db.transaction():
+        place = await places.hold_tree_of_turn(db, id)
+        conversation = (await reading.turn(db, id)).conversation
+        await locks.refuse_while_running(db, runner, place.tree, conversation)
+        latest = await db.value(
+            """SELECT turn_at(tenant, tree, latest_branch, latest_position) FROM conversations
+               WHERE tenant = $1 AND tree = $2 AND id = $3""",
+            place.tree,
+            conversation,
+        )
+        turn = check_reopens(await reading.turn(db, id), is_latest=latest == id)
+        mine.number = await runner.number()
+        where = "tenant = $1 AND tree = $2 AND branch = $3 AND position = $4"
+        await db.run(f"DELETE FROM said WHERE {where}", *place)
+        await db.run(f"UPDATE turns SET status = $5, answered = false WHERE {where}", *place, TurnStatus.IN_PROGRESS)
+        await db.run(
+            """INSERT INTO running (tenant, tree, conversation, branch, position, runner)
+               VALUES ($1, $2, $3, $4, $5, $6)""",
+            place.tree,
+            conversation,
+            place.branch,
+            place.position,
+            mine.number,
+        )
+        runner.turns[id] = mine
+    return turn
 
 
 async def finish(db: Session, runner: Runner, turn: Turn) -> None:

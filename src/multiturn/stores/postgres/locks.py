@@ -7,7 +7,7 @@ import time
 
 import msgspec
 
-from multiturn.deltas import Delta
+from multiturn.deltas import Draft
 from multiturn.errors import ConversationBusy, NotFound
 from multiturn.stores.crashes import crashed
 from multiturn.stores.postgres import places, reading, writing
@@ -15,7 +15,7 @@ from multiturn.stores.postgres.runners import Runner
 from multiturn.stores.postgres.session import Record, Session
 from multiturn.turns import Totals
 
-_decode_deltas = msgspec.json.Decoder(tuple[Delta, ...]).decode
+_decode_drafts = msgspec.json.Decoder(tuple[Draft, ...]).decode
 
 _RUNNING = """
   SELECT turn_at(r.tenant, r.tree, r.branch, r.position) AS turn, r.conversation, r.runner, is_gone(r.runner) AS gone
@@ -62,5 +62,5 @@ async def close_crashed(db: Session, turn_id: str, holder: int) -> None:
              SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = $2) ORDER BY piece""",
         turn_id,
     )
-    deltas = [delta for body in bodies for delta in _decode_deltas(db.seal.open(body, turn_id.encode()))]
-    await writing.finish(db, crashed(turn, deltas, before=before, at=time.time()), holder)
+    drafts = [draft for body in bodies for draft in _decode_drafts(db.seal.open(body, turn_id.encode()))]
+    await writing.finish(db, crashed(turn, drafts, before=before, at=time.time()), holder)

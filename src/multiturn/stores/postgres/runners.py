@@ -16,7 +16,7 @@ from multiturn.errors import StoreError
 from multiturn.stores.postgres.pool import hang_up
 
 if TYPE_CHECKING:
-    from multiturn.stores.postgres.session import Connection
+    from multiturn.stores.postgres.session import Connection, Session
     from multiturn.stores.sealing import Seal
 
 _KEEP = """
@@ -100,6 +100,12 @@ class Runner:
             self._keeping = asyncio.current_task()
             while self._pieces:
                 await self._write()
+
+    async def keep_durably(self, db: Session, turn_id: str, body: bytes) -> None:
+        """Write down a piece such that it is on the disk, behind all that came before it."""
+        self._count += 1
+        piece = self._seal.seal(body, turn_id.encode())
+        await db.run(_KEEP, [turn_id], [self._count], [piece])
 
     async def _write(self) -> None:
         connection = await self._connected()

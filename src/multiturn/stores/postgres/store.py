@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from multiturn.deltas import Delta
+from multiturn.deltas import Draft
 from multiturn.errors import InvalidInput
 from multiturn.stores.postgres import (
     addresses,
@@ -125,8 +125,15 @@ class PostgresStore:
         runner = self._connections.runner
         return await self._write(lambda db: life.begin(db, runner, turn, parent=parent, new=new, key=key), again=True)
 
-    def append(self, turn_id: str, deltas: Sequence[Delta]) -> None:
-        self._connections.submit_deltas(turn_id, _encode(deltas))
+    def append(self, turn_id: str, drafts: Sequence[Draft]) -> None:
+        self._connections.submit_drafts(turn_id, _encode(drafts))
+
+    async def keep(self, turn_id: str, drafts: Sequence[Draft]) -> None:
+        runner, body = self._connections.runner, _encode(drafts)
+        await self._write(lambda db: runner.keep_durably(db, turn_id, body))
+
+    async def reopen(self, turn_id: str) -> Turn:
+        return await self._write(lambda db: life.reopen(db, self._connections.runner, turn_id))
 
     async def finish(self, turn: Turn) -> None:
         await self._write(lambda db: life.finish(db, self._connections.runner, turn), again=True)

@@ -10,10 +10,10 @@ import msgspec
 from multiturn.errors import ConversationBusy, NotFound
 from multiturn.stores.records import ConversationRecord, Head
 from multiturn.stores.sealing import Seal
-from multiturn.stores.sqlite import conversations, reading, writing
+from multiturn.stores.sqlite import conversations, reading, search, writing
 from multiturn.stores.sqlite.locks import IsGone, unlocked
-from multiturn.stores.sqlite.places import id_at, key_below, text_key, tree_of, turn_key
-from multiturn.turns import Turn, answered
+from multiturn.stores.sqlite.places import STATUSES, id_at, key_below, text_key, tree_of, turn_key
+from multiturn.turns import Turn, TurnStatus, answered, check_reopens
 
 
 def begin(
@@ -64,6 +64,19 @@ def append(db: sqlite3.Connection, seal: Seal, turn_id: str, body: bytes) -> Non
            FROM turns t JOIN running r ON r.conversation = t.conversation AND r.turn = t.key WHERE t.id = ?""",
         (seal.seal(body, turn_id.encode()), turn_id),
     )
+
+
+def reopen(db: sqlite3.Connection, seal: Seal, id: str, runner: str, is_gone: IsGone) -> Turn:
+    """Set a turn in progress again. See `Store.reopen`."""
+    row = unlocked(db, seal, reading.turn(db, seal, id).conversation, is_gone)
+    key = turn_key(db, id)
+    (latest,) = db.execute("SELECT latest FROM conversations WHERE key = ?", (row.key,)).fetchone()
+    stored = reading.at(db, seal, key)
+    turn = check_reopens(stored, is_latest=latest == key)
+    search.remove(db, seal, key)
+    db.execute("UPDATE turns SET status = ? WHERE key = ?", (STATUSES.index(TurnStatus.IN_PROGRESS), key))
+    db.execute("INSERT INTO running (turn, conversation, runner) VALUES (?, ?, ?)", (key, row.key, runner))
+    return turn
 
 
 def finish(db: sqlite3.Connection, seal: Seal, turn: Turn, *, runner: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from multiturn.deltas import Delta
+from multiturn.deltas import Draft
 from multiturn.errors import ConversationBusy
 from multiturn.stores.crashes import crashed
 from multiturn.stores.sealing import Seal
@@ -19,7 +19,7 @@ from multiturn.turns import Totals
 
 IsGone = Callable[[str], bool]
 
-_decode_deltas = msgspec.json.Decoder(tuple[Delta, ...]).decode
+_decode_drafts = msgspec.json.Decoder(tuple[Draft, ...]).decode
 
 
 def unlocked(db: sqlite3.Connection, seal: Seal, id: str, is_gone: IsGone) -> conversations.Row:
@@ -48,8 +48,8 @@ def close_crashed(db: sqlite3.Connection, seal: Seal, key: int) -> None:
     """End a turn whose runner is gone, with what it had streamed."""
     turn = reading.at(db, seal, key)
     bodies = db.execute("SELECT body FROM deltas WHERE turn = ? ORDER BY position", (key,)).fetchall()
-    deltas = [delta for (body,) in bodies for delta in _decode_deltas(seal.open(body, turn.id.encode()))]
+    drafts = [draft for (body,) in bodies for draft in _decode_drafts(seal.open(body, turn.id.encode()))]
     above = parent_of(db, key)
     before = Totals() if above is None else reading.at(db, seal, above).totals
     db.execute("DELETE FROM running WHERE turn = ?", (key,))
-    writing.close(db, seal, key, crashed(turn, deltas, before=before, at=time.time()))
+    writing.close(db, seal, key, crashed(turn, drafts, before=before, at=time.time()))

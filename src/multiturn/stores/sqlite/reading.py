@@ -45,9 +45,9 @@ def at(db: sqlite3.Connection, seal: Seal, key: int) -> Turn:
 
 
 def words_at(db: sqlite3.Connection, seal: Seal, key: int) -> str:
-    """What was said in a turn; its parent need not be there any more."""
+    """What a turn is found by; its parent need not be there any more."""
     (made,) = _made(db, seal, db.execute(f"SELECT {_COLUMNS} FROM turns WHERE key = ?", (key,)).fetchall(), [None])
-    return rows.text_of(made)
+    return rows.indexed(made)
 
 
 def path(db: sqlite3.Connection, seal: Seal, head: str, after: str | None) -> tuple[Turn, ...]:

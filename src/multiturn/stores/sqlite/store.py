@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
-from multiturn.deltas import Delta
+from multiturn.deltas import Draft
 from multiturn.stores.records import (
     EVERYTHING,
     HEAD,
@@ -128,9 +128,17 @@ class SQLiteStore:
             )
         )
 
-    def append(self, turn_id: str, deltas: Sequence[Delta]) -> None:
-        body, seal = _encode(deltas), self._seal
+    def append(self, turn_id: str, drafts: Sequence[Draft]) -> None:
+        body, seal = _encode(drafts), self._seal
         self._writer.submit(lambda db: life.append(db, seal, turn_id, body), durable=False)
+
+    async def keep(self, turn_id: str, drafts: Sequence[Draft]) -> None:
+        body = _encode(drafts)
+        await self._write(lambda db: life.append(db, self._seal, turn_id, body))
+
+    async def reopen(self, turn_id: str) -> Turn:
+        runner = self._runner
+        return await self._write(lambda db: life.reopen(db, self._seal, turn_id, runner.id, runner.is_gone))
 
     async def finish(self, turn: Turn) -> None:
         await self._write(lambda db: life.finish(db, self._seal, turn, runner=self._runner.id))
