@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path as Folder
 from typing import Any
 
 import msgspec
@@ -462,8 +464,31 @@ DIALECTS: list[tuple[Dialect, Message, list[dict[str, Any]]]] = [
         assistant(Reasoning("hm"), call()),
         [{"role": "assistant", "content": None, "reasoning": "hm", "tool_calls": [function()]}],
     ),
+    # ... and empty where a server fails without it: for words and for calls, its own and those of others
+    (
+        Dialect(reasoning_field="reasoning_content", reasoning_required=True),
+        by(BY_OTHER, Reasoning("hm", signature="s"), call()),
+        [{"role": "assistant", "content": None, "reasoning_content": "", "tool_calls": [function()]}],
+    ),
+    (
+        Dialect(reasoning_field="reasoning_content", reasoning_required=True),
+        by(BY_OPENAI, Reasoning("hm"), "x"),
+        [{"role": "assistant", "content": "x", "reasoning_content": "hm"}],
+    ),
+    (
+        Dialect(reasoning_field="reasoning_content", reasoning_required=True),
+        assistant("x"),
+        [{"role": "assistant", "content": "x", "reasoning_content": ""}],
+    ),
     # thinking alone is no answer
     (Dialect(reasoning_field="reasoning"), assistant(Reasoning("hm")), []),
+    # calls without a word, where null is too much for the server
+    (
+        Dialect(null_content=False),
+        assistant(call()),
+        [{"role": "assistant", "content": "", "tool_calls": [function()]}],
+    ),
+    (Dialect(null_content=False), assistant(Reasoning("hm")), []),
     # broken arguments, even its own
     (
         Dialect(repair_arguments=True),
@@ -494,6 +519,14 @@ DIALECTS: list[tuple[Dialect, Message, list[dict[str, Any]]]] = [
 @pytest.mark.parametrize(("dialect", "message", "expected"), DIALECTS)
 def test_a_dialect_is_spoken(dialect: Dialect, message: Message, expected: list[dict[str, Any]]) -> None:
     assert sent(message, dialect=dialect) == expected
+
+
+def test_the_page_of_the_format_lists_every_habit() -> None:
+    page = (Folder(__file__).parents[2] / "docs" / "reference" / "chat-completions.md").read_text()
+    ours = [field for field in Dialect.__annotations__ if field not in ("format", "provider", "call_ids")]
+    assert re.findall(r"^\| `(\w+)` \| `(.+?)` \|", page, re.MULTILINE) == [
+        (field, repr(getattr(OPENAI, field))) for field in ours
+    ]
 
 
 def test_dialects_are_keys() -> None:
@@ -533,6 +566,47 @@ def test_neighbours_of_one_role_are_merged() -> None:
 
 def test_merging_nothing_with_nothing_leaves_a_message() -> None:
     assert sent(user(""), user(""), dialect=STRICT) == [{"role": "user", "content": ""}]
+
+
+def test_merged_calls_keep_their_empty_content_and_thinking() -> None:
+    dialect = Dialect(alternate=True, null_content=False, reasoning_field="reasoning", reasoning_required=True)
+    assert sent(assistant(call()), assistant(call(id="call_2")), dialect=dialect) == [
+        {"role": "assistant", "content": "", "reasoning": "", "tool_calls": [function(), function(id="call_2")]}
+    ]
+
+
+# --- an answer to every tool ----------------------------------------------------------------------------------------
+
+MISTRAL = Dialect(provider="mistral", alternate=True, answers_tools=True)
+BRIDGE = {"role": "assistant", "content": "(The tools have answered.)"}
+
+
+@pytest.mark.parametrize("dialect", [MISTRAL, Dialect(answers_tools=True)])
+def test_the_assistant_speaks_between_a_tool_and_the_user(dialect: Dialect) -> None:
+    answered = {"role": "tool", "content": "a", "tool_call_id": "call_1"}
+    assert sent(tool_result("call_1", "a"), user("b"), dialect=dialect) == [
+        answered,
+        BRIDGE,
+        {"role": "user", "content": "b"},
+    ]
+    assert sent(tool_result("call_1", "a"), assistant("b"), user("c"), dialect=dialect) == [
+        answered,
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+
+
+def test_the_assistant_speaks_before_the_media_of_a_tool() -> None:
+    roles = [
+        message["role"]
+        for message in sent(
+            assistant(call(), call(id="call_2")),
+            Message("tool", (ToolResult("call_1", (Image(PNG),)), ToolResult("call_2", (Text("b"),)))),
+            assistant("c"),
+            dialect=MISTRAL,
+        )
+    ]
+    assert roles == ["assistant", "tool", "tool", "assistant", "user", "assistant"]
 
 
 def turn(n: int, *messages: Message) -> Turn:
@@ -611,6 +685,24 @@ def test_a_whole_history_alternates(
     assert [(message["role"], message["content"]) for message in messages] == expected
 
 
+@pytest.mark.parametrize("dialect", [MISTRAL, Dialect(answers_tools=True)])
+def test_a_turn_that_was_stopped_after_its_tools_is_followed_by_the_assistant(dialect: Dialect) -> None:
+    stopped = turn(1, user("a"), assistant(call()), tool_result("call_1", "r"))
+    messages = body(stopped, input=[user("b")], dialect=dialect)["messages"]
+    assert [(message["role"], message["content"]) for message in messages] == [
+        ("user", "a"),
+        ("assistant", None),
+        ("tool", "r"),
+        ("assistant", BRIDGE["content"]),
+        ("user", "b"),
+    ]
+
+
+def test_a_server_that_only_wants_tools_answered_gets_its_messages_unmerged() -> None:
+    messages = body(turn(1, user("a")), input=[user("b")], dialect=Dialect(answers_tools=True))["messages"]
+    assert [message["content"] for message in messages] == ["a", "b"]
+
+
 REGULAR = [
     # no history
     [],
@@ -626,23 +718,30 @@ REGULAR = [
 ]
 
 
+@pytest.mark.parametrize("dialect", [STRICT, MISTRAL])
 @pytest.mark.parametrize("turns", REGULAR)
-def test_a_history_that_alternates_is_not_encoded_again(turns: list[Turn]) -> None:
+def test_a_history_that_alternates_is_not_encoded_again(turns: list[Turn], dialect: Dialect) -> None:
     kept = [b'"kept %d"' % n for n in range(len(turns))]
-    messages = body(*turns, input=[user("new")], dialect=STRICT, history=kept)["messages"]
+    messages = body(*turns, input=[user("new")], dialect=dialect, history=kept)["messages"]
     assert messages == [*(f"kept {n}" for n in range(len(turns))), {"role": "user", "content": "new"}]
 
 
-@given(st.lists(any_conversation().map(tuple), max_size=4), any_conversation(), st.none() | some_words)
+@given(
+    st.lists(any_conversation().map(tuple), max_size=4),
+    any_conversation(),
+    st.none() | some_words,
+    st.sampled_from([STRICT, MISTRAL]),
+)
 def test_whatever_was_said_alternates(
-    turns: list[tuple[Message, ...]], input: list[Message], instructions: str | None
+    turns: list[tuple[Message, ...]], input: list[Message], instructions: str | None, dialect: Dialect
 ) -> None:
     path = [Turn(id=str(n), conversation="c", input=said[:1], output=said[1:]) for n, said in enumerate(turns)]
     try:
-        messages = body(*path, input=input, instructions=instructions, dialect=STRICT)["messages"]
+        messages = body(*path, input=input, instructions=instructions, dialect=dialect)["messages"]
     except InvalidInput:
         return
     roles = [message["role"] for message in messages]
+    assert not (dialect.answers_tools and ("tool", "user") in pairwise(roles))
     assert not any(a == b != "tool" for a, b in pairwise(roles))
     assert "system" not in roles[1:]
     assert "developer" not in roles
@@ -652,6 +751,10 @@ def test_whatever_was_said_alternates(
 # --- whole requests -------------------------------------------------------------------------------------------------
 
 SCHEMA = msgspec.Raw(b'{"type":"object","properties":{"x":{"type":"number"}}}')
+SCHEMA_IN_WORDS = (
+    "Answer with one JSON object and nothing else. It must be an instance of this JSON schema:\n"
+    + bytes(SCHEMA).decode()
+)
 HI: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 REQUESTS: list[tuple[Dialect, dict[str, Any], dict[str, Any]]] = [
@@ -688,6 +791,8 @@ REQUESTS: list[tuple[Dialect, dict[str, Any], dict[str, Any]]] = [
     ),
     # the older name
     (PLAIN, {"settings": Settings(max_output_tokens=9)}, HI | {"max_tokens": 9}),
+    # ... and Mistral's
+    (Dialect(seed_field="random_seed"), {"settings": Settings(seed=1)}, HI | {"random_seed": 1}),
     # streaming, with and without usage
     (OPENAI, {"stream": True}, HI | {"stream": True, "stream_options": {"include_usage": True}}),
     (PLAIN, {"stream": True}, HI | {"stream": True}),
@@ -748,6 +853,30 @@ REQUESTS: list[tuple[Dialect, dict[str, Any], dict[str, Any]]] = [
         },
     ),
     (OPENAI, {"settings": Settings(output=OutputSchema())}, HI | {"response_format": {"type": "json_object"}}),
+    # a typed answer where the server takes no schema: it is told
+    (
+        Dialect(schemas=False),
+        {"instructions": "be brief", "settings": Settings(output=OutputSchema(SCHEMA, "point"))},
+        HI
+        | {
+            "messages": [{"role": "system", "content": f"be brief\n\n{SCHEMA_IN_WORDS}"}, *HI["messages"]],
+            "response_format": {"type": "json_object"},
+        },
+    ),
+    (
+        Dialect(schemas=False, alternate=True),
+        {"settings": Settings(output=OutputSchema(SCHEMA))},
+        HI
+        | {
+            "messages": [{"role": "system", "content": SCHEMA_IN_WORDS}, *HI["messages"]],
+            "response_format": {"type": "json_object"},
+        },
+    ),
+    (
+        Dialect(schemas=False),
+        {"settings": Settings(output=OutputSchema())},
+        HI | {"response_format": {"type": "json_object"}},
+    ),
     # extra wins over what we set, the model included
     (
         OPENAI,

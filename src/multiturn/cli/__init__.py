@@ -24,6 +24,7 @@ from multiturn.cli.fork import fork
 from multiturn.cli.gc import gc
 from multiturn.cli.import_ import import_
 from multiturn.cli.listing import list_
+from multiturn.cli.models import models
 from multiturn.cli.seal import new_key, reseal
 from multiturn.cli.search import search
 from multiturn.cli.show import show
@@ -53,6 +54,7 @@ class _Commands(click.Group):
 Start here:
   multiturn chat                              talk, with no key and no network
   multiturn chat --model openai:gpt-5-mini    a real model (OPENAI_API_KEY)
+  multiturn models                            who can be asked, and for what
   echo "What is 15 * 23?" | multiturn chat    one question, one answer
   multiturn list                              what there is to come back to
 
@@ -66,7 +68,9 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (chat, list_, show, search, fork, export, import_, usage, stats, delete, gc, check, new_key, reseal):
+_ASKING = (chat, models)
+_KEPT = (list_, show, search, fork, export, import_, usage, stats, delete, gc, check, new_key, reseal)
+for command in _ASKING + _KEPT:
     cli.add_command(command)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.chat_completions.alternation import merged
+from multiturn.formats.chat_completions.alternation import arranged
 from multiturn.formats.chat_completions.content import content_of, contents_of, joined
 from multiturn.formats.chat_completions.dialect import Dialect
 from multiturn.formats.chat_completions.wire import (
@@ -63,11 +63,10 @@ _bad_name = re.compile(r"[\s<|\\/>]")
 
 
 def encode_messages(messages: Sequence[Message], dialect: Dialect) -> bytes:
-    """The messages as JSON objects joined by commas, without brackets; empty for no messages. Where the dialect
-    alternates, neighbours of one role within this call are merged. Raises `InvalidInput` for an uploaded image, audio
-    or video, and for text that is not Unicode."""
-    made = wire_messages(messages, dialect)
-    return to_json(merged(made) if dialect.alternate else made)
+    """The messages as JSON objects joined by commas, without brackets; empty for no messages. They stand in the order
+    that the dialect insists on, as far as this call goes. Raises `InvalidInput` for an uploaded image, audio or video,
+    and for text that is not Unicode."""
+    return to_json(arranged(wire_messages(messages, dialect), dialect))
 
 
 def to_json(made: Sequence[OutgoingMessage]) -> bytes:
@@ -78,7 +77,7 @@ def to_json(made: Sequence[OutgoingMessage]) -> bytes:
 
 
 def wire_messages(messages: Iterable[Message], dialect: Dialect) -> list[OutgoingMessage]:
-    """One wire message or several for each of ours, before any merging."""
+    """One wire message or several for each of ours, before they are `arranged`."""
     made: list[OutgoingMessage] = []
     media: list[Content] = []  # of tool results, until the group's last result is written
     for message in switched(messages, dialect):
@@ -128,7 +127,9 @@ def _assistant(message: Message, dialect: Dialect) -> Iterable[OutgoingMessage]:
     made.tool_calls = [_tool_call(call, message, dialect) for call in message.tool_calls] or None
     made.content = joined(contents_of(msgspec.structs.replace(message, parts=tuple(parts)), dialect)) or None
     if made.content or made.refusal or made.audio or made.tool_calls:
-        if dialect.reasoning_field is not None and (reasoning := _reasoning(message)):
+        if not (made.content or dialect.null_content):
+            made.content = ""
+        if dialect.reasoning_field and ((reasoning := _reasoning(message)) or dialect.reasoning_required):
             setattr(made, dialect.reasoning_field, reasoning)
         yield made
 

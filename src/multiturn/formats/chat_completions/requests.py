@@ -1,7 +1,7 @@
 """The body of a request, put together from bytes: `{"model": …, "messages": […], settings}`.
 
 The history arrives encoded and is copied once; only the new messages, the instructions and the settings are encoded.
-Instructions are the first message, of role `system`.
+Instructions are the first message, of role `system`. A server that takes no schema is told it there, in words.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.chat_completions.alternation import fits, merged
+from multiturn.formats.chat_completions.alternation import arranged, fits
 from multiturn.formats.chat_completions.dialect import Dialect
 from multiturn.formats.chat_completions.messages import encode_messages, to_json, wire_messages
 from multiturn.formats.chat_completions.wire import OutgoingMessage
@@ -28,8 +28,8 @@ def path(*, model: str, stream: bool) -> str:
 
 def encode_request(request: Request, history: Sequence[bytes], *, model: str, dialect: Dialect) -> bytes:
     """The request's whole body. `history` is `request.path`, each turn as `encode_messages` made it; it is left aside
-    only where the dialect wants strict alternation and the turns' borders break it. Raises `InvalidInput` where there
-    is nothing to say to the model, or a setting is not JSON."""
+    only where the dialect insists on an order of roles and the turns' borders break it. Raises `InvalidInput` where
+    there is nothing to say to the model, or a setting is not JSON."""
     check_input(request.input, dialect, model)
     pieces = [piece for piece in _messages(request, history, dialect) if piece]
     if not pieces:
@@ -46,10 +46,19 @@ def encode_request(request: Request, history: Sequence[bytes], *, model: str, di
 
 
 def _messages(request: Request, history: Sequence[bytes], dialect: Dialect) -> list[bytes]:
-    instructions = [OutgoingMessage(role="system", content=request.instructions)] if request.instructions else []
-    if dialect.alternate and not fits(request):
-        return [to_json(merged(instructions + wire_messages(request.messages, dialect), whole=True))]
+    said = _instructions(request, dialect)
+    instructions = [OutgoingMessage(role="system", content=said)] if said else []
+    if (dialect.alternate or dialect.answers_tools) and not fits(request, said):
+        return [to_json(arranged(instructions + wire_messages(request.messages, dialect), dialect, whole=True))]
     return [to_json(instructions), *history, encode_messages(request.input, dialect)]
+
+
+def _instructions(request: Request, dialect: Dialect) -> str:
+    output, said = request.settings.output, request.instructions or ""
+    if dialect.schemas or output is None or output.schema is None:
+        return said
+    wish = "Answer with one JSON object and nothing else. It must be an instance of this JSON schema:"
+    return "\n\n".join(filter(None, (said, f"{wish}\n{bytes(output.schema).decode()}")))
 
 
 def _fields(request: Request, dialect: Dialect) -> dict[str, Any]:
@@ -60,12 +69,12 @@ def _fields(request: Request, dialect: Dialect) -> dict[str, Any]:
         "top_p": settings.top_p,
         dialect.max_tokens_field: settings.max_output_tokens,
         "stop": list(settings.stop) or None,
-        "seed": settings.seed,
+        dialect.seed_field: settings.seed,
         "presence_penalty": settings.presence_penalty,
         "frequency_penalty": settings.frequency_penalty,
         "n": settings.choices,
         "reasoning_effort": settings.reasoning_effort,
-        "response_format": _response_format(settings.output),
+        "response_format": _response_format(settings.output, dialect),
         **_tool_fields(request.tools, settings),
         "stream": request.stream or None,
         "stream_options": {"include_usage": True} if request.stream and dialect.stream_usage else None,
@@ -100,10 +109,10 @@ def _tool_choice(choice: ToolChoice | None) -> object:
     return choice
 
 
-def _response_format(output: OutputSchema | None) -> dict[str, Any] | None:
+def _response_format(output: OutputSchema | None, dialect: Dialect) -> dict[str, Any] | None:
     if output is None:
         return None
-    if output.schema is None:
+    if output.schema is None or not dialect.schemas:
         return {"type": "json_object"}
     fields = {
         "name": output.name,
