@@ -36,6 +36,7 @@ bench: setup
 	$(BIN)/python benchmarks/store_growth.py
 	$(BIN)/python benchmarks/store_depth.py
 	$(BIN)/python benchmarks/store_throughput.py
+	$(BIN)/python benchmarks/agent_loop.py
 
 docs: setup
 	$(BIN)/mkdocs build --strict

@@ -1,4 +1,5 @@
-"""A model server that answers at once: `/v1/chat/completions` over real HTTP, the same 800 characters every time.
+"""A model server that answers at once: `/v1/chat/completions` over real HTTP, the same 800 characters every time; where
+tools are offered, first a call of the one named `weather`.
 
 It runs as a process of its own and does next to nothing for a request, so that what a benchmark measures is the
 client. It understands keep-alive, `Content-Length` and chunked bodies, and streams (SSE) when asked to.
@@ -102,6 +103,18 @@ def completion() -> bytes:
     return _body({"object": "chat.completion", "choices": [choice], "usage": USAGE})
 
 
+def tool_call() -> bytes:
+    """A whole chat completion that calls a tool."""
+    function = {"name": "weather", "arguments": '{"city":"Lima"}'}
+    message = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "call_@ID@", "type": "function", "function": function}],
+    }
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+    return _body({"object": "chat.completion", "choices": [choice], "usage": USAGE})
+
+
 def stream() -> bytes:
     """The deltas of the same completion, without usage and `[DONE]`."""
     pieces = [{"content": REPLY[at : at + PIECE]} for at in range(0, len(REPLY), PIECE)]
@@ -125,6 +138,7 @@ class Upstream(asyncio.Protocol):
     """One connection. Answers are made once, at import, and only their id and token count filled in."""
 
     COMPLETION = completion()
+    TOOL_CALL = tool_call()
     STREAM = stream()
     STREAM_USAGE = _event({"choices": [], "usage": USAGE})
     ids = itertools.count(1)
@@ -155,7 +169,8 @@ class Upstream(asyncio.Protocol):
     def complete(self, body: bytes) -> bytes:
         """The answer to a chat completion. A flag is found as bytes: in a JSON string its quotes would be escaped."""
         if not _flag(body, b"stream"):
-            return response(self.fill(self.COMPLETION, body))
+            answer = self.TOOL_CALL if b'"tools":' in body and not _answered(body) else self.COMPLETION
+            return response(self.fill(answer, body))
         usage = self.STREAM_USAGE if _flag(body, b"include_usage") else b""
         return event_stream(self.fill(self.STREAM + usage, body) + b"data: [DONE]\n\n")
 
@@ -164,6 +179,11 @@ class Upstream(asyncio.Protocol):
         prompt = len(body) // 4
         answer = answer.replace(b"@ID@", b"chatcmpl-%d" % next(self.ids))
         return answer.replace(b"@PROMPT@", b"%d" % prompt).replace(b"@TOTAL@", b"%d" % (prompt + REPLY_TOKENS))
+
+
+def _answered(body: bytes) -> bool:
+    """Whether a tool has answered already."""
+    return b'"role":"tool"' in body or b'"role": "tool"' in body
 
 
 def _flag(body: bytes, name: bytes) -> bool:

@@ -7,20 +7,21 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 from multiturn.deltas import Answer, Delta, TextDelta
-from multiturn.messages import Message, Origin, Text, Usage
+from multiturn.messages import Message, Origin, Text, ToolCall, Usage
 from multiturn.request import Request
 
 
 class ScriptedModel:
-    """Answers with `reply(request)`, word by word if streamed, `delay_s` between the words. An exception that `reply`
-    returns is raised after `words_before_error` words. `requests` records what it was asked."""
+    """Answers with `reply(request)`, word by word if streamed, `delay_s` between the words: a text, or a whole message
+    such as `calling`. An exception that `reply` returns is raised after `words_before_error` words. `requests` records
+    what it was asked."""
 
     provider = "scripted"
     name = "scripted"
 
     def __init__(
         self,
-        reply: Callable[[Request], str | Exception] = lambda request: f"heard {request.messages[-1].text}",
+        reply: Callable[[Request], str | Message | Exception] = lambda request: f"heard {request.messages[-1].text}",
         *,
         delay_s: float = 0.0,
         words_before_error: tuple[str, ...] = (),
@@ -36,13 +37,15 @@ class ScriptedModel:
         self.running += 1
         try:
             said = self.reply(request)
-            words = self.words_before_error if isinstance(said, Exception) else said.split(" ")
+            whole = said if isinstance(said, Message) else message(said) if isinstance(said, str) else None
+            words = self.words_before_error if whole is None else whole.text.split(" ") if whole.text else ()
             for n, word in enumerate(words if request.stream else ()):
                 await asyncio.sleep(self.delay_s)
                 yield TextDelta(word if n == 0 else f" {word}")
             if isinstance(said, Exception):
                 raise said
-            yield Answer(message(said))
+            assert whole is not None
+            yield Answer(whole)
         finally:
             self.running -= 1
 
@@ -50,11 +53,27 @@ class ScriptedModel:
         pass
 
 
-def message(text: str) -> Message:
+def message(text: str, *calls: ToolCall) -> Message:
     return Message(
         role="assistant",
-        parts=(Text(text),),
+        parts=(*((Text(text),) if text else ()), *calls),
         origin=Origin("scripted", "scripted-1"),
         usage=Usage(input_tokens=10, output_tokens=2, cached_tokens=4),
-        finish_reason="stop",
+        finish_reason="tool_calls" if calls else "stop",
     )
+
+
+def calling(*calls: tuple[str, str, str], text: str = "") -> Message:
+    """An answer that calls tools: their call ids, names and arguments."""
+    return message(text, *(ToolCall(id, name, arguments) for id, name, arguments in calls))
+
+
+def in_turn(*answers: str | Message | Exception) -> Callable[[Request], str | Message | Exception]:
+    """One answer after the other, the last one for ever; an answer is chosen by how often the model has answered in
+    this turn."""
+
+    def reply(request: Request) -> str | Message | Exception:
+        said = sum(each.role == "assistant" for each in request.input)
+        return answers[min(said, len(answers) - 1)]
+
+    return reply

@@ -49,11 +49,13 @@ LAYERS = [
     {"deltas", "turns"},
     {"path"},
     {"request", "reply"},
-    {"formats", "stores", "events"},
-    {"models", "inputs", "transfer"},
-    {"agent"},
+    {"formats", "stores", "events", "schemas", "cancel"},
+    {"models", "inputs", "transfer", "tools", "output"},
+    {"runs"},
     {"recording"},
-    {"sync", "conversation"},
+    {"sync"},
+    {"agent"},
+    {"conversation"},
     {"cli", "__main__", "__init__"},
 ]
 

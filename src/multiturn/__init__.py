@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from multiturn.agent import Agent as Agent
+    from multiturn.cancel import Cancel as Cancel
     from multiturn.conversation import Conversation as Conversation
     from multiturn.errors import ConversationBusy as ConversationBusy
     from multiturn.errors import InvalidInput as InvalidInput
@@ -24,7 +26,13 @@ if TYPE_CHECKING:
     from multiturn.events import ReasoningContent as ReasoningContent
     from multiturn.events import RunCompleted as RunCompleted
     from multiturn.events import RunContent as RunContent
+    from multiturn.events import RunError as RunError
+    from multiturn.events import RunPaused as RunPaused
     from multiturn.events import RunStarted as RunStarted
+    from multiturn.events import ToolCallCompleted as ToolCallCompleted
+    from multiturn.events import ToolCallError as ToolCallError
+    from multiturn.events import ToolCallStarted as ToolCallStarted
+    from multiturn.formats.switching import Switching as Switching
     from multiturn.messages import Audio as Audio
     from multiturn.messages import File as File
     from multiturn.messages import Image as Image
@@ -43,12 +51,26 @@ if TYPE_CHECKING:
     from multiturn.request import Settings as Settings
     from multiturn.stores import open_store as open_store
     from multiturn.stores.base import Store as Store
+    from multiturn.tools import Tool as Tool
+    from multiturn.tools import ToolContext as ToolContext
+    from multiturn.tools import tool as tool
     from multiturn.turns import Turn as Turn
     from multiturn.turns import TurnStatus as TurnStatus
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Agent": "agent",
+    "Cancel": "cancel",
+    "Tool": "tools",
+    "ToolContext": "tools",
+    "tool": "tools",
+    "RunPaused": "events",
+    "ToolCallStarted": "events",
+    "ToolCallCompleted": "events",
+    "ToolCallError": "events",
+    "RunError": "events",
+    "Switching": "formats.switching",
     "Audio": "messages",
     "Conversation": "conversation",
     "ConversationBusy": "errors",

@@ -1,37 +1,342 @@
-"""One run: a request to a model, until there is an answer."""
+"""`Agent`: who answers, for those who carry the history themselves; and what a `Conversation` runs its turns with.
+
+Every method has an async twin with an `a` before its name, which is the one that works; the sync one waits for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from multiturn.deltas import Answer, Delta
-from multiturn.errors import EmptyAnswer
-from multiturn.messages import Message, Reasoning
+import msgspec
+
+from multiturn import sync
+from multiturn.cancel import Cancel
+from multiturn.errors import InvalidInput
+from multiturn.events import Event, RunCompleted, RunPaused
+from multiturn.ids import new_id
+from multiturn.inputs import Input, as_messages
+from multiturn.messages import Message, ToolCall
 from multiturn.models.base import Model
-from multiturn.notices import Notice
-from multiturn.request import Request
+from multiturn.output import Output, output_of
+from multiturn.path import Path
+from multiturn.recording import Recording, events_of
+from multiturn.reply import Reply
+from multiturn.request import Request, Settings
+from multiturn.runs import MAX_STEPS, UNDECIDED, Decisions, Run
+from multiturn.tools import Tool, ToolContext, by_name
+from multiturn.turns import Turn, TurnStatus, has_unnamed_results, with_names
 
-CUT_SHORT = ("length", "content_filter")
-"""The finish reasons of an answer that is there in part; its turn is `incomplete`."""
-
-
-async def run(model: Model, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
-    """Notices and deltas as they come, then the answer, as `Model.answer` gives them. Raises `EmptyAnswer` for an
-    answer with nothing in it, for it would be a turn that says nothing and that some providers refuse to read."""
-    async with aclosing(model.answer(request)) as items:
-        async for item in items:
-            if isinstance(item, Answer):
-                _check(item.message, model)
-            yield item
+if TYPE_CHECKING:
+    from multiturn.formats.switching import Switching
+    from multiturn.models.http import Retries, Timeouts
+    from multiturn.models.providers import Api
 
 
-def _check(message: Message, model: Model) -> None:
-    thought_only = all(isinstance(part, Reasoning) for part in message.parts)
-    if thought_only and message.finish_reason not in CUT_SHORT:
-        raise EmptyAnswer(
-            f"{model.provider}:{model.name} answered with nothing at all "
-            f"(finish reason: {message.finish_reason or 'none given'}); retry, or ask in other words",
-            provider=model.provider,
-            model=model.name,
+Instructions: TypeAlias = str | Callable[[Any], str | Awaitable[str]]
+"""What a model is told before all else: a text, or a function that makes one of the agent or the conversation."""
+
+
+class Agent:
+    """A model, what it is told, and what it may call.
+
+    `model` is a name or a `Model`; `instructions` a text, or a function of whoever runs it that gives one; `tools`
+    functions and `Tool`s; `output` the type that answers must have; `max_steps` how often the model is asked in one
+    run. `base_url`, `api_key`, `api`, `client`, `switching`, `timeouts` and `retries` as in `Conversation`.
+
+    An agent keeps nothing: give `messages=previous.messages` to go on. Safe to use from several tasks and threads.
+    """
+
+    def __init__(
+        self,
+        model: str | Model = "offline",
+        instructions: Instructions | None = None,
+        tools: Iterable[Tool[..., Any] | Callable[..., Any]] = (),
+        output: Any = None,
+        *,
+        settings: Settings | None = None,
+        max_steps: int = MAX_STEPS,
+        session_id: str | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        api: Api | None = None,
+        client: object | None = None,
+        switching: Switching | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+    ) -> None:
+        self.model = model
+        self.instructions = instructions
+        self.tools = by_name(tools)
+        self.output = None if output is None else output_of(output)
+        self.settings = settings or Settings()
+        self.max_steps = max_steps
+        self.session_id = session_id or new_id("session")
+        self.api = api
+        self.client = client
+        self._ways: dict[str, Any] = {
+            "base_url": base_url,
+            "api_key": api_key,
+            "switching": switching,
+            "timeouts": timeouts,
+            "retries": retries,
+        }
+        self._resolved: tuple[object, Model] | None = None
+
+    # --- what a run needs ---------------------------------------------------------------------------------------
+
+    def resolve(self, model: str | Model) -> Model:
+        """The model of this name, looked up again only when the name, the API or the client has changed."""
+        if not isinstance(model, str):
+            return model
+        asked = (model, self.api, self.client)
+        if self._resolved is None or self._resolved[0] != asked:
+            from multiturn.models.registry import resolve
+
+            self._resolved = (asked, resolve(model, api=self.api, client=self.client, **self._ways))
+        return self._resolved[1]
+
+    def kind_of(self, output: Any) -> Output[Any] | None:
+        """The type that an answer must have: this one, or else the agent's own."""
+        return self.output if output is None else output_of(output)
+
+    def begin(
+        self,
+        model: Model,
+        path: Path,
+        written: Recording,
+        *,
+        output: Any,
+        stream: bool,
+        user: str | None,
+        decisions: Decisions = UNDECIDED,
+    ) -> Run:
+        """A run of the turn that is being recorded, after `path`."""
+        turn, settings = written.turn, self.settings
+        kind = self.kind_of(output)
+        if kind is not None:
+            settings = msgspec.structs.replace(settings, output=kind.schema)
+
+        def context(call: ToolCall) -> ToolContext:
+            return ToolContext(
+                call_id=call.call_id,
+                conversation=turn.conversation,
+                user=user,
+                state=written.state if written.state is not None else {},
+                attempt=1 + (call.call_id in turn.calls_started),
+            )
+
+        request = Request(
+            path=path,
+            input=turn.input,
+            instructions=turn.instructions,
+            tools=tuple(tool.spec for tool in self.tools.values()),
+            settings=settings,
+            stream=stream,
         )
+        return Run(
+            model,
+            request,
+            tools=self.tools,
+            output=kind,
+            context=context,
+            max_steps=self.max_steps,
+            said=turn.output,
+            started=turn.calls_started,
+            decisions=decisions,
+        )
+
+    # --- running ------------------------------------------------------------------------------------------------
+
+    async def arun(
+        self,
+        said: Input,
+        *,
+        messages: Sequence[Message] = (),
+        session_id: str | None = None,
+        user: str | None = None,
+        state: dict[str, Any] | None = None,
+        output: Any = None,
+        cancel: Cancel | None = None,
+    ) -> Reply:
+        """What the run has come to; its `messages` go into the next one. `session_id`, `user` and `state` are what
+        tools see; they may change the state.
+
+        Raises a `ModelError` where the model fails, and `RunCancelled`. What a tool raises, the model is told."""
+        turn = self._turn(said, session_id)
+        return await reply_of(self._run(turn, _path(messages), user, state, output, cancel, stream=False))
+
+    async def arun_stream(
+        self,
+        said: Input,
+        *,
+        messages: Sequence[Message] = (),
+        session_id: str | None = None,
+        user: str | None = None,
+        state: dict[str, Any] | None = None,
+        output: Any = None,
+        cancel: Cancel | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a run as they come; the last one has its `Reply`. Otherwise as `arun`."""
+        turn = self._turn(said, session_id)
+        async with aclosing(self._run(turn, _path(messages), user, state, output, cancel, stream=True)) as events:
+            async for event in events:
+                yield event
+
+    async def aresume(
+        self,
+        paused: Reply,
+        *,
+        approve: Iterable[str] | bool = (),
+        deny: Mapping[str, str] | Iterable[str] = (),
+        results: Mapping[str, object] | None = None,
+        user: str | None = None,
+        output: Any = None,
+        cancel: Cancel | None = None,
+    ) -> Reply:
+        """What a paused run comes to, once its calls are approved, denied, or answered from elsewhere, by their ids;
+        `approve=True` approves all. Raises `InvalidInput` where nothing waits."""
+        if paused.status is not TurnStatus.PAUSED:
+            raise InvalidInput(f"run {paused.run_id!r} is {paused.status.value}; only a paused one goes on")
+        turn = msgspec.structs.replace(paused.turn, status=TurnStatus.IN_PROGRESS)
+        decisions = decided(paused.pending, approve, deny, results)
+        events = self._run(turn, paused.before, user, turn.state, output, cancel, stream=False, decisions=decisions)
+        return await reply_of(events)
+
+    def _turn(self, said: Input, session_id: str | None) -> Turn:
+        return Turn(
+            id=new_id("run"),
+            conversation=session_id or self.session_id,
+            input=as_messages(said),
+            model=self.model if isinstance(self.model, str) else f"{self.model.provider}:{self.model.name}",
+            created_at=time.time(),
+        )
+
+    async def _run(
+        self,
+        turn: Turn,
+        path: Path,
+        user: str | None,
+        state: dict[str, Any] | None,
+        output: Any,
+        cancel: Cancel | None,
+        *,
+        stream: bool,
+        decisions: Decisions = UNDECIDED,
+    ) -> AsyncGenerator[Event, None]:
+        model = self.resolve(self.model)
+        if has_unnamed_results(turn.input):
+            turn = msgspec.structs.replace(turn, input=with_names(turn.input, path.messages))
+        turn = msgspec.structs.replace(turn, instructions=await told(self.instructions, self))
+        written = Recording(None, turn, model)
+        written.state = {} if state is None else state
+        run = self.begin(model, path, written, output=output, stream=stream, user=user, decisions=decisions)
+        async with aclosing(events_of(run, written, path, cancel)) as events:
+            async for event in events:
+                yield event
+
+    # --- the sync face ------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        said: Input,
+        *,
+        messages: Sequence[Message] = (),
+        session_id: str | None = None,
+        user: str | None = None,
+        state: dict[str, Any] | None = None,
+        output: Any = None,
+        cancel: Cancel | None = None,
+    ) -> Reply:
+        """As `arun`."""
+        return sync.run(
+            self.arun(
+                said,
+                messages=messages,
+                session_id=session_id,
+                user=user,
+                state=state,
+                output=output,
+                cancel=cancel,
+            )
+        )
+
+    def run_stream(
+        self,
+        said: Input,
+        *,
+        messages: Sequence[Message] = (),
+        session_id: str | None = None,
+        user: str | None = None,
+        state: dict[str, Any] | None = None,
+        output: Any = None,
+        cancel: Cancel | None = None,
+    ) -> Iterator[Event]:
+        """As `arun_stream`. The answer goes on arriving while the loop's body works."""
+        return sync.iterate(
+            self.arun_stream(
+                said,
+                messages=messages,
+                session_id=session_id,
+                user=user,
+                state=state,
+                output=output,
+                cancel=cancel,
+            )
+        )
+
+    def resume(
+        self,
+        paused: Reply,
+        *,
+        approve: Iterable[str] | bool = (),
+        deny: Mapping[str, str] | Iterable[str] = (),
+        results: Mapping[str, object] | None = None,
+        user: str | None = None,
+        output: Any = None,
+        cancel: Cancel | None = None,
+    ) -> Reply:
+        """As `aresume`."""
+        return sync.run(
+            self.aresume(paused, approve=approve, deny=deny, results=results, user=user, output=output, cancel=cancel)
+        )
+
+
+async def reply_of(events: AsyncGenerator[Event, None]) -> Reply:
+    """The reply that a run's last event has. Raises what the run raises."""
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, RunCompleted | RunPaused):
+                return event.reply
+    raise AssertionError("a run ends with its reply or an exception")
+
+
+async def told(instructions: Instructions | None, who: Any) -> str | None:
+    """The text of instructions, which may be a function of whoever runs them."""
+    if instructions is None or isinstance(instructions, str):
+        return instructions or None
+    text = instructions(who)
+    return (text if isinstance(text, str) else await text) or None
+
+
+def decided(
+    pending: Sequence[ToolCall],
+    approve: Iterable[str] | bool,
+    deny: Mapping[str, str] | Iterable[str],
+    results: Mapping[str, object] | None,
+) -> Decisions:
+    """The caller's decisions on calls that wait. Raises `InvalidInput` for the id of none of them."""
+    ids = [call.call_id for call in pending]
+    approved = frozenset(ids if approve is True else () if approve is False else approve)
+    declined = dict(deny) if isinstance(deny, Mapping) else dict.fromkeys(deny, "")
+    if strange := (approved | declined.keys() | (results or {}).keys()) - set(ids):
+        waiting = f"these wait: {', '.join(ids)}" if ids else "none waits"
+        raise InvalidInput(f"no call {sorted(strange)[0]!r} waits; {waiting}")
+    return Decisions(approved, declined, dict(results or {}))
+
+
+def _path(messages: Sequence[Message]) -> Path:
+    """A history that somebody else keeps, as the one turn that all of it is to us."""
+    return Path((Turn(input=tuple(messages)),)) if messages else Path()

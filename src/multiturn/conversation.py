@@ -6,37 +6,31 @@ Every method has an async twin with an `a` before its name, which is the one tha
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from copy import copy as shallow
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from multiturn import agent, recording, sync
-from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDelta, TextDelta
-from multiturn.errors import ConversationBusy, InvalidInput, ModelError, NotFound
-from multiturn.events import (
-    Content,
-    Event,
-    PartContent,
-    ReasoningContent,
-    RefusalContent,
-    RunCompleted,
-    RunContent,
-    RunNotice,
-    RunStarted,
-    ToolCallContent,
-)
+import msgspec
+
+from multiturn import recording, sync
+from multiturn.agent import Agent, Instructions, decided, reply_of, told
+from multiturn.cancel import Cancel
+from multiturn.errors import ConversationBusy, InvalidInput, NotFound
+from multiturn.events import Event, RunCompleted, RunPaused
 from multiturn.ids import new_id
 from multiturn.inputs import Input, as_messages
 from multiturn.messages import Message, Usage, copy
 from multiturn.models.base import Model
-from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.reply import Reply
-from multiturn.request import Request, Settings
+from multiturn.request import Settings
+from multiturn.runs import MAX_STEPS, UNDECIDED, Decisions
 from multiturn.stores import open_store
 from multiturn.stores.base import Store
 from multiturn.stores.records import HEAD, ConversationRecord, Head
-from multiturn.turns import Turn, TurnStatus, continues
+from multiturn.tools import Tool
+from multiturn.turns import Turn, TurnStatus, continues, has_run_tools, has_unnamed_results, with_names
 
 if TYPE_CHECKING:
     from multiturn.formats.switching import Switching
@@ -56,10 +50,13 @@ class Conversation:
     lead to any OpenAI-compatible endpoint; `timeouts` and `retries` say how patiently. `api` chooses among the APIs of
     a provider that has several: with `"responses"`, a provider that keeps its answers is sent only what is new.
     `client` is an SDK client of your own to ask through (`OpenAI()`, `AsyncAnthropic()`, …), with its key, retries and
-    proxies. `switching` says what a provider is shown of what others said. `user` and `metadata` are
-    kept with the conversation, to find it by. `on_conflict` says what a send does while another one runs on this
-    conversation, here or in another process: wait its turn, raise `ConversationBusy`, or go on in a fork, whose id the
-    reply's turn has.
+    proxies. `switching` says what a provider is shown of what others said.
+
+    `tools` are functions and `Tool`s that the model may call, `max_steps` how often it is asked in one turn, `output`
+    the type that answers must have, and `state` a new conversation's first state. `user` and `metadata` are kept with
+    the conversation, to find it by. `on_conflict` says what a send does while another one runs on this conversation,
+    here or in another process: wait its turn, raise `ConversationBusy`, or go on in a fork, whose id the reply's turn
+    has.
 
     Nothing is read, written or connected before the first call. Safe to use from several tasks and threads.
     """
@@ -68,7 +65,7 @@ class Conversation:
         self,
         model: str | Model | None = None,
         *,
-        instructions: str | None = None,
+        instructions: Instructions | None = None,
         store: str | Store | None = None,
         id: str | None = None,
         settings: Settings | None = None,
@@ -81,28 +78,36 @@ class Conversation:
         retries: Retries | None = None,
         user: str | None = None,
         metadata: dict[str, str] | None = None,
+        tools: Iterable[Tool[..., Any] | Callable[..., Any]] = (),
+        output: Any = None,
+        max_steps: int = MAX_STEPS,
+        state: dict[str, Any] | None = None,
         on_conflict: OnConflict = "queue",
     ) -> None:
         self.id = id or new_id("conv")
         self.store = open_store(store or "sqlite://") if isinstance(store, str | None) else store
-        self.settings = settings or Settings()
         self.user = user
         self.metadata = dict(metadata) if metadata else None
         self.on_conflict = on_conflict
+        self._agent = Agent(
+            tools=tools,
+            output=output,
+            settings=settings,
+            max_steps=max_steps,
+            base_url=base_url,
+            api_key=api_key,
+            api=api,
+            client=client,
+            switching=switching,
+            timeouts=timeouts,
+            retries=retries,
+        )
         self._model = model
         self._instructions = instructions
-        self.api = api
-        self.client = client
-        self._ways: dict[str, Any] = {
-            "base_url": base_url,
-            "api_key": api_key,
-            "switching": switching,
-            "timeouts": timeouts,
-            "retries": retries,
-        }
         self._record: ConversationRecord | None = None if id else ConversationRecord(id=self.id)
         self._path = Path()
-        self._resolved: tuple[object, Model] | None = None
+        self._state = state
+        self._state_of: str | None = None
 
     def __repr__(self) -> str:
         return f"Conversation({self._model!r}, id={self.id!r}, store={self.store.url!r})"
@@ -119,13 +124,51 @@ class Conversation:
         self._model = model
 
     @property
-    def instructions(self) -> str | None:
-        """What goes before the history from the next turn on."""
+    def instructions(self) -> Instructions | None:
+        """What goes before the history from the next turn on: a text, or a function of the conversation that gives
+        one."""
         return self._instructions if self._instructions is not None else self._opened().instructions
 
     @instructions.setter
-    def instructions(self, instructions: str | None) -> None:
+    def instructions(self, instructions: Instructions | None) -> None:
         self._instructions = instructions or ""
+
+    @property
+    def settings(self) -> Settings:
+        return self._agent.settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._agent.settings = settings
+
+    @property
+    def api(self) -> Api | None:
+        """Over which of its provider's APIs the model is asked from the next turn on."""
+        return self._agent.api
+
+    @api.setter
+    def api(self, api: Api | None) -> None:
+        self._agent.api = api
+
+    @property
+    def client(self) -> object | None:
+        """The SDK client that the model is asked through from the next turn on."""
+        return self._agent.client
+
+    @client.setter
+    def client(self, client: object | None) -> None:
+        self._agent.client = client
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The conversation's own small dict, as JSON can hold it. Tools may read and change it, and so may you, between
+        turns; it is kept with each turn, so that a fork has it as it was there."""
+        return sync.run(self.astate())
+
+    async def astate(self) -> dict[str, Any]:
+        """As `state`."""
+        path = await self._path_to((await self._stored()).head)
+        return self._state_after(path, Turn())
 
     def _opened(self) -> ConversationRecord:
         return self._record if self._record is not None else sync.run(self._open())
@@ -148,62 +191,109 @@ class Conversation:
         self,
         said: Input,
         *,
+        output: Any = None,
         replace: str | None = None,
         key: str | None = None,
         metadata: dict[str, str] | None = None,
+        cancel: Cancel | None = None,
     ) -> Reply:
-        """The model's reply, stored. `replace` takes the place of that turn: a sibling of it, and the head goes there.
-        `key` makes the send idempotent: the same key again on this conversation gives the same turn, once it was
-        answered, and does not ask the model.
+        """The model's reply, stored. `output` is the type that the answer must have, the conversation's own if not
+        given. `replace` takes the place of that turn: a sibling of it, and the head goes there. `key` makes the send
+        idempotent: the same key again on this conversation gives the same turn, once it was answered, and does not ask
+        the model; one that crashed between tools goes on from there.
 
         Raises a `ModelError` where the model fails: the words are kept in a failed turn, the head stays, `retry` runs
-        them again. Raises `InvalidInput` before anything is stored.
+        them again. Raises `InvalidInput` before anything is stored, and `RunCancelled`.
         """
-        async with aclosing(self._run(said, replace=replace, key=key, metadata=metadata, stream=False)) as events:
-            async for event in events:
-                if isinstance(event, RunCompleted):
-                    return event.reply
-        raise AssertionError("a run ends with its reply or an exception")
+        return await reply_of(self._send(said, output, replace, key, metadata, cancel, stream=False))
 
     async def astream(
         self,
         said: Input,
         *,
+        output: Any = None,
         replace: str | None = None,
         key: str | None = None,
         metadata: dict[str, str] | None = None,
+        cancel: Cancel | None = None,
     ) -> AsyncGenerator[Event, None]:
-        """The events of one turn as they come, the last one `RunCompleted` with the reply. Otherwise as `asend`.
+        """The events of one turn as they come, the last one `RunCompleted` or `RunPaused` with the reply. Otherwise as
+        `asend`.
 
         Leaving the loop early, or cancelling the task, ends the call and leaves the turn `incomplete` with the text so
         far, which the next turn then sees; with no text yet, the head stays.
         """
-        async with aclosing(self._run(said, replace=replace, key=key, metadata=metadata, stream=True)) as events:
+        async with aclosing(self._send(said, output, replace, key, metadata, cancel, stream=True)) as events:
+            async for event in events:
+                yield event
+
+    async def aresume(
+        self,
+        *,
+        approve: Iterable[str] | bool = (),
+        deny: Mapping[str, str] | Iterable[str] = (),
+        results: Mapping[str, object] | None = None,
+        output: Any = None,
+        cancel: Cancel | None = None,
+    ) -> Reply:
+        """What the latest turn comes to, which is paused, has crashed between tools, or failed: it goes on from where
+        it was, and tools that have answered are not called again. Calls that wait are approved, denied (with a reason
+        for the model), or given their results, by their ids; `approve=True` approves all.
+
+        A call that was being run when its process ended is run again if its tool is `repeatable` or it is approved;
+        else the model is told that nobody knows what became of it. Raises `InvalidInput` where nothing can go on, and
+        `ConversationBusy` where somebody else goes on with it."""
+        return await reply_of(self._resume(approve, deny, results, output, cancel, stream=False))
+
+    async def astream_resume(
+        self,
+        *,
+        approve: Iterable[str] | bool = (),
+        deny: Mapping[str, str] | Iterable[str] = (),
+        results: Mapping[str, object] | None = None,
+        output: Any = None,
+        cancel: Cancel | None = None,
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a turn that goes on, as `aresume` and `astream` say."""
+        async with aclosing(self._resume(approve, deny, results, output, cancel, stream=True)) as events:
             async for event in events:
                 yield event
 
     async def aretry(self) -> Reply:
         """The reply to the words said last, asked for again: the turn becomes a sibling of the one it repeats, be that
-        failed, incomplete or complete. Raises `InvalidInput` if nothing has been said."""
+        failed, incomplete or complete. One that failed after it had run tools goes on from there instead. Raises
+        `InvalidInput` if nothing has been said."""
         turn = await self.alatest()
         if turn is None:
             raise InvalidInput("there is nothing to retry; send something first")
+        if turn.status is TurnStatus.FAILED and has_run_tools(turn):
+            return await self.aresume()
         return await self.asend(turn.input, replace=turn.id)
 
     async def aedit(self, turn_id: str, said: Input) -> Reply:
         """The reply to other words in the place of a turn's. The turn and what followed stay in the tree."""
         return await self.asend(said, replace=turn_id)
 
-    async def _run(
-        self, said: Input, *, replace: str | None, key: str | None, metadata: dict[str, str] | None, stream: bool
+    async def _send(
+        self,
+        said: Input,
+        output: Any,
+        replace: str | None,
+        key: str | None,
+        metadata: dict[str, str] | None,
+        cancel: Cancel | None,
+        *,
+        stream: bool,
     ) -> AsyncGenerator[Event, None]:
         await self._open()
-        model = self._resolve()
+        model, new = self._agent.resolve(self.model), as_messages(said)
+        if has_unnamed_results(new):
+            new = with_names(new, await self.ahistory())
         turn = Turn(
             id=new_id("turn"),
             conversation=self.id,
-            input=as_messages(said),
-            instructions=self.instructions or None,
+            input=new,
+            instructions=await told(self.instructions, self),
             model=self.model if isinstance(self.model, str) else f"{model.provider}:{model.name}",
             created_at=time.time(),
             metadata=dict(metadata) if metadata else None,
@@ -224,54 +314,78 @@ class Conversation:
             if self.on_conflict != "fork":
                 raise
             fork = await self.afork()
-            async for event in fork._run(said, replace=replace, key=key, metadata=metadata, stream=stream):
+            events = fork._send(said, output, replace, key, metadata, cancel, stream=stream)
+        else:
+            if written.turn.status is TurnStatus.IN_PROGRESS:
+                events = self._run(written, model, output, UNDECIDED, cancel, stream)
+            elif written.turn.reason == "crashed":
+                events = self._resume((), (), None, output, cancel, stream=stream)
+            else:
+                events = self._already(written.turn, output)
+        async with aclosing(events):
+            async for event in events:
                 yield event
-            return
-        if written.turn.status is not TurnStatus.IN_PROGRESS:
-            yield RunCompleted(Reply(written.turn))
-            return
+
+    async def _already(self, turn: Turn, output: Any) -> AsyncGenerator[Event, None]:
+        """The event of a turn that has ended, or waits, already."""
+        kind, path = self._agent.kind_of(output), await self._path_to(turn.parent)
+        if turn.status is TurnStatus.PAUSED:
+            yield RunPaused(Reply(turn, before=path))
+        else:
+            yield RunCompleted(Reply(turn, kind.decode(turn.text) if kind and turn.text else None, path))
+
+    async def _resume(
+        self,
+        approve: Iterable[str] | bool,
+        deny: Mapping[str, str] | Iterable[str],
+        results: Mapping[str, object] | None,
+        output: Any,
+        cancel: Cancel | None,
+        *,
+        stream: bool,
+    ) -> AsyncGenerator[Event, None]:
+        await self._open()
+        turn = await self.alatest()
+        if turn is None:
+            raise InvalidInput("there is nothing to resume; send something first")
+        decisions = decided(turn.pending, approve, deny, results)
+        model = self._agent.resolve(self.model)
+        written = await recording.reopen(self.store, turn.id, model)
+        async with aclosing(self._run(written, model, output, decisions, cancel, stream)) as events:
+            async for event in events:
+                yield event
+
+    async def _run(
+        self,
+        written: recording.Recording,
+        model: Model,
+        output: Any,
+        decisions: Decisions,
+        cancel: Cancel | None,
+        stream: bool,
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a turn that has begun."""
         path = Path()
         try:
             path = await self._path_to(written.turn.parent)
             written.before = path.totals
-            yield RunStarted(written.turn)
-            async with aclosing(agent.run(model, self._request(written.turn, path, stream))) as items:
-                async for item in items:
-                    if isinstance(item, Answer):
-                        await written.complete(item)
-                    elif isinstance(item, Notice):
-                        written.note(item)
-                        yield RunNotice(item)
-                    else:
-                        written.add(item)
-                        yield _event(item)
+            written.state = self._state_after(path, written.turn)
+            run = self._agent.begin(
+                model, path, written, output=output, stream=stream, user=self.user, decisions=decisions
+            )
         except Exception as error:
             await written.fail(error)
-            if isinstance(error, ModelError):
-                error.turn_id = turn.id
             raise
-        except BaseException:  # cancelled, or the reader went away
-            self._follow(path, await written.interrupt())
+        except BaseException:
+            await written.interrupt()
             raise
-        self._follow(path, written.turn)
-        yield RunCompleted(Reply(written.turn))
-
-    def _resolve(self) -> Model:
-        """The model that answers next; looked up again only when the name, the API or the client has changed."""
-        model = self.model
-        if not isinstance(model, str):
-            return model
-        asked = (model, self.api, self.client)
-        if self._resolved is None or self._resolved[0] != asked:
-            from multiturn.models.registry import resolve
-
-            self._resolved = (asked, resolve(model, api=self.api, client=self.client, **self._ways))
-        return self._resolved[1]
-
-    def _request(self, turn: Turn, path: Path, stream: bool) -> Request:
-        return Request(
-            path=path, input=turn.input, instructions=turn.instructions, settings=self.settings, stream=stream
-        )
+        try:
+            async with aclosing(recording.events_of(run, written, path, cancel)) as events:
+                async for event in events:
+                    self._follow(path, written.turn)
+                    yield event
+        finally:
+            self._follow(path, written.turn)
 
     async def _path_to(self, head: str | None) -> Path:
         """The path that ends at this turn: the one at hand, an earlier stretch of it, or else read from the store,
@@ -285,8 +399,17 @@ class Conversation:
 
     def _follow(self, path: Path, turn: Turn) -> None:
         """Go on from where the head now is."""
-        if continues(turn):
+        if continues(turn) and self._path.head != turn.id:
             self._path = path.followed_by(turn)
+
+    def _state_after(self, path: Path, turn: Turn) -> dict[str, Any]:
+        """The state that a turn begins with: its own where it goes on, what the caller has set since the last turn of
+        ours, or what the turn before has left."""
+        if turn.state is None and self._state is not None and self._state_of == path.head:
+            return self._state
+        kept = turn.state or (path.turns[-1].state if path.turns else None)
+        self._state, self._state_of = msgspec.json.decode(msgspec.json.encode(kept or {})), path.head
+        return self._state
 
     # --- looking back --------------------------------------------------------------------------------------------
 
@@ -328,21 +451,18 @@ class Conversation:
             instructions=instructions,
             store=self.store,
             id=id or new_id("conv"),
-            settings=self.settings,
             user=self.user or record.user,
             metadata=self.metadata or record.metadata,
             on_conflict=self.on_conflict,
-            api=self.api,
-            client=self.client,
-            **self._ways,
         )
+        fork._agent = shallow(self._agent)
         fork._record = await self.store.create(
             ConversationRecord(
                 id=fork.id,
                 user=fork.user,
                 head=at or record.head,
                 model=model if isinstance(model, str) else None,
-                instructions=instructions or None,
+                instructions=instructions if isinstance(instructions, str) and instructions else None,
                 metadata=fork.metadata,
             )
         )
@@ -360,23 +480,55 @@ class Conversation:
         self,
         said: Input,
         *,
+        output: Any = None,
         replace: str | None = None,
         key: str | None = None,
         metadata: dict[str, str] | None = None,
+        cancel: Cancel | None = None,
     ) -> Reply:
         """As `asend`."""
-        return sync.run(self.asend(said, replace=replace, key=key, metadata=metadata))
+        return sync.run(self.asend(said, output=output, replace=replace, key=key, metadata=metadata, cancel=cancel))
 
     def stream(
         self,
         said: Input,
         *,
+        output: Any = None,
         replace: str | None = None,
         key: str | None = None,
         metadata: dict[str, str] | None = None,
+        cancel: Cancel | None = None,
     ) -> Iterator[Event]:
         """As `astream`. The answer goes on arriving while the loop's body works."""
-        return sync.iterate(self.astream(said, replace=replace, key=key, metadata=metadata))
+        return sync.iterate(
+            self.astream(said, output=output, replace=replace, key=key, metadata=metadata, cancel=cancel)
+        )
+
+    def resume(
+        self,
+        *,
+        approve: Iterable[str] | bool = (),
+        deny: Mapping[str, str] | Iterable[str] = (),
+        results: Mapping[str, object] | None = None,
+        output: Any = None,
+        cancel: Cancel | None = None,
+    ) -> Reply:
+        """As `aresume`."""
+        return sync.run(self.aresume(approve=approve, deny=deny, results=results, output=output, cancel=cancel))
+
+    def stream_resume(
+        self,
+        *,
+        approve: Iterable[str] | bool = (),
+        deny: Mapping[str, str] | Iterable[str] = (),
+        results: Mapping[str, object] | None = None,
+        output: Any = None,
+        cancel: Cancel | None = None,
+    ) -> Iterator[Event]:
+        """As `astream_resume`."""
+        return sync.iterate(
+            self.astream_resume(approve=approve, deny=deny, results=results, output=output, cancel=cancel)
+        )
 
     def retry(self) -> Reply:
         """As `aretry`."""
@@ -417,19 +569,6 @@ class Conversation:
     def usage(self) -> Usage:
         """As `ausage`."""
         return sync.run(self.ausage())
-
-
-def _event(delta: Delta) -> Content:
-    match delta:
-        case TextDelta():
-            return RunContent(delta.text)
-        case RefusalDelta():
-            return RefusalContent(delta.text)
-        case ReasoningDelta():
-            return ReasoningContent(delta.text)
-        case PartDelta():
-            return PartContent(delta.part)
-    return ToolCallContent(delta.index, delta.call_id, delta.name, delta.arguments, delta.kind)
 
 
 def _line(message: Message, width: int) -> str:

@@ -25,6 +25,8 @@
           MalformedStream         a stream that is not server-sent events, or not JSON inside them
         StreamCut               the stream ended before the answer did
         EmptyAnswer             the model answered with nothing at all
+        OutputInvalid           the typed answer was wrong, after it was asked for anew
+      RunCancelled            the caller stopped the run
       StoreError              the store cannot do its work
         SchemaTooNew            the file was written by a newer multiturn
         Sealed                  what is stored is encrypted, and the key is missing or another
@@ -173,6 +175,16 @@ class StreamCut(ModelError):
 
 class EmptyAnswer(ModelError):
     """The model ended its answer without a word, a tool call or a refusal."""
+
+
+class OutputInvalid(ModelError):
+    """The model did not give an answer of the type that was asked for, though it was told what was wrong."""
+
+
+class RunCancelled(MultiturnError):
+    """The run was stopped by its `Cancel`. What was said by then is in the incomplete turn `turn_id`."""
+
+    turn_id: str | None = None
 
 
 class StoreError(MultiturnError):

@@ -21,6 +21,11 @@ class Path:
         self.turns: tuple[Turn, ...] = tuple(turns)
         self._kept: dict[object, list[bytes]] = {}
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Path) and self.turns == other.turns
+
+    __hash__ = None  # type: ignore[assignment]
+
     @property
     def head(self) -> str | None:
         """The last turn's id; None when nothing has been said."""

@@ -1,23 +1,42 @@
 """A run, written down as it goes: the turn in the store before the model is called, what streams in while it streams,
-and the end together with the head."""
+what tools are called and give back as they do, and the end together with the head. Without a store, nothing is
+written, and all else is the same."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import aclosing, suppress
+from copy import deepcopy
 from typing import Any, ClassVar, TypeVar
 
-from multiturn.agent import CUT_SHORT
-from multiturn.deltas import Answer, Delta, Fold
-from multiturn.errors import ConversationBusy, StoreError
+import msgspec
+
+from multiturn.cancel import Cancel, until
+from multiturn.deltas import CallsStarted, Delta, Draft, Fold, Said, TextDelta
+from multiturn.errors import ConversationBusy, InvalidInput, ModelError, RunCancelled, StoreError
+from multiturn.events import (
+    Event,
+    RunCompleted,
+    RunContent,
+    RunError,
+    RunNotice,
+    RunPaused,
+    RunStarted,
+    ToolCallStarted,
+    content_of,
+    tool_event,
+)
 from multiturn.messages import Message, Origin
 from multiturn.models.base import Model
 from multiturn.notices import Notice
+from multiturn.path import Path
+from multiturn.reply import Reply
+from multiturn.runs import CallEnded, CallStarted, Ended, Run, Waiting, closed
 from multiturn.stores.base import Store
 from multiturn.stores.records import Head
-from multiturn.turns import Fault, Totals, Turn, TurnStatus, finished
+from multiturn.turns import Fault, Totals, Turn, TurnStatus, finished, in_order
 
 T = TypeVar("T")
 
@@ -26,13 +45,16 @@ _POLL_S = 0.005  # how often a send that waits asks whether it may; only the fir
 
 
 class Recording:
-    """One turn in progress. Made by `begin`; ended by the first of `complete`, `interrupt` and `fail`; a later one
-    gives back the turn as it ended."""
+    """One turn in progress. Made by `begin` or `reopen`, or without a store; ended by the first of `end`, `pause`,
+    `interrupt` and `fail`; a later one gives back the turn as it ended."""
 
-    def __init__(self, store: Store, turn: Turn, model: Model) -> None:
+    def __init__(self, store: Store | None, turn: Turn, model: Model) -> None:
         self.turn = turn
         self.before = Totals()
+        self.state: dict[str, Any] | None = None
         self._store = store
+        self._said = list(turn.output)
+        self._unwritten: list[Draft] = []
         self._origin = Origin(provider=model.provider, model=model.name)
         self._fold = Fold()
         self._notices: list[Notice] = []
@@ -52,36 +74,66 @@ class Recording:
 
     def _write_draft(self) -> None:
         self._next_draft = None
-        if self._draft:
+        if self._draft and self._store is not None:
             self._store.append(self.turn.id, self._draft)
             self._draft = []
             self._next_draft = asyncio.get_running_loop().call_later(_DRAFT_EVERY_S, self._write_draft)
 
-    async def complete(self, answer: Answer) -> Turn:
-        """End the turn with this answer: `incomplete` where a limit cut it short."""
-        cut = answer.message.finish_reason if answer.message.finish_reason in CUT_SHORT else None
-        status = TurnStatus.INCOMPLETE if cut else TurnStatus.COMPLETED
-        return await self._end(status, (answer.message,), answer.alternatives, reason=cut)
+    async def say(self, said: Said) -> None:
+        """Remember a message that is whole. What a tool gave back is on the disk when this returns; an answer is
+        before any of its calls is started."""
+        self._forget_draft()
+        self._said.append(said.message)
+        self._unwritten.append(said)
+        if said.message.role == "tool":
+            await self._keep()
+
+    async def start(self, calls: CallsStarted) -> None:
+        """Write down which calls are about to be run."""
+        self._unwritten.append(calls)
+        await self._keep()
+
+    async def _keep(self) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        if self._store is not None:
+            await self._store.keep(self.turn.id, unwritten)
+
+    def _forget_draft(self) -> None:
+        self._fold = Fold()
+        self._draft = []
+
+    async def end(self, ended: Ended) -> Turn:
+        """End the turn as the run has ended."""
+        output, alternatives = self._said, tuple[Message, ...]()
+        if ended.answer is not None:
+            output, alternatives = [*output, ended.answer.message], ended.answer.alternatives
+        made = in_order(output) if ended.status is TurnStatus.COMPLETED else closed(output)
+        return await self._end(ended.status, made, alternatives, reason=ended.reason)
+
+    async def pause(self, waiting: Waiting) -> Turn:
+        """Leave the turn until somebody resumes it."""
+        return await self._end(TurnStatus.PAUSED, in_order(self._said), reason=waiting.reason)
 
     async def interrupt(self) -> Turn:
-        """End the turn as the caller left it, with the text so far."""
-        return await self._end(TurnStatus.INCOMPLETE, self._so_far(), reason="interrupted")
+        """End the turn as the caller left it, with what was said so far."""
+        return await self._end(TurnStatus.INCOMPLETE, closed(self._so_far()), reason="interrupted")
 
     async def fail(self, error: Exception) -> Turn:
         """End the turn as failed, with the text so far; the head stays."""
         fault = Fault(kind=type(error).__name__, message=str(error))
+        self.state = None
         with suppress(StoreError):  # where the store itself is the trouble, `error` says so already
-            await self._end(TurnStatus.FAILED, self._so_far(), error=fault)
+            await self._end(TurnStatus.FAILED, in_order(self._so_far()), error=fault)
         return self.turn
 
-    def _so_far(self) -> tuple[Message, ...]:
-        return (self._fold.message(origin=self._origin),) if self._fold.parts else ()
+    def _so_far(self) -> list[Message]:
+        return [*self._said, self._fold.message(origin=self._origin)] if self._fold.parts else self._said
 
     async def _end(
         self,
         status: TurnStatus,
-        output: tuple[Message, ...],
-        alternatives: tuple[Message, ...] = (),
+        output: Sequence[Message],
+        alternatives: Sequence[Message] = (),
         *,
         reason: str | None = None,
         error: Fault | None = None,
@@ -91,7 +143,7 @@ class Recording:
         if self._next_draft is not None:
             self._next_draft.cancel()
         ended = finished(
-            self.turn,
+            msgspec.structs.replace(self.turn, state=_snapshot(self.state)),
             status,
             before=self.before,
             at=time.time(),
@@ -99,14 +151,79 @@ class Recording:
             alternatives=alternatives,
             reason=reason,
             error=error,
-            notices=self._notices,
+            notices=(*self.turn.notices, *self._notices),
         )
         await _to_the_end(self._write(ended))
         return self.turn
 
     async def _write(self, ended: Turn) -> None:
-        await self._store.finish(ended)
+        if self._store is not None:
+            await self._store.finish(ended)
         self.turn = ended
+
+
+def _snapshot(state: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The state as it is now; None for an empty one. Raises `InvalidInput` for what JSON cannot hold."""
+    if not state:
+        return None
+    try:
+        copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(state))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInput(f"the conversation's state must be what JSON can hold: {error}") from error
+    return copy
+
+
+async def events_of(
+    run: Run, written: Recording, path: Path, cancel: Cancel | None = None
+) -> AsyncGenerator[Event, None]:
+    """The events of a run that goes on from `path`, each written down before it is told. Raises what the run raises."""
+    try:
+        partial = run.output and run.output.partial()
+        yield RunStarted(written.turn)
+        async with aclosing(until(cancel, run.items())) as items:
+            async for item in items:
+                if isinstance(item, Waiting):
+                    yield RunPaused(Reply(await written.pause(item), before=path))
+                elif isinstance(item, Ended):
+                    yield RunCompleted(Reply(await written.end(item), item.value, path))
+                elif partial and isinstance(item, TextDelta):
+                    written.add(item)
+                    yield RunContent(item.text, deepcopy(partial.add(item.text)))
+                elif (event := await _written(item, written)) is not None:
+                    yield event
+                elif partial and isinstance(item, Said):
+                    partial = run.output and run.output.partial()
+    except RunCancelled as error:
+        error.turn_id = (await written.interrupt()).id
+        raise
+    except Exception as error:
+        await written.fail(error)
+        if isinstance(error, ModelError):
+            error.turn_id = written.turn.id
+        yield RunError(error)
+        raise
+    except BaseException:  # the task was cancelled, or the reader went away
+        await written.interrupt()
+        raise
+
+
+async def _written(item: Delta | Notice | Said | CallsStarted | CallStarted | CallEnded, to: Recording) -> Event | None:
+    match item:
+        case Said():
+            await to.say(item)
+        case CallsStarted():
+            await to.start(item)
+        case CallStarted():
+            return ToolCallStarted(item.call)
+        case CallEnded():
+            return tool_event(item.call, item.result)
+        case Notice():
+            to.note(item)
+            return RunNotice(item)
+        case _:
+            to.add(item)
+            return content_of(item)
+    return None
 
 
 async def begin(
@@ -135,6 +252,18 @@ async def begin(
             elif not queue:
                 raise ConversationBusy(turn.conversation)
             await asyncio.sleep(_POLL_S)
+
+
+async def reopen(store: Store, turn_id: str, model: Model) -> Recording:
+    """A recording of a turn that goes on; see `Store.reopen`."""
+    writing = asyncio.ensure_future(store.reopen(turn_id))
+    try:
+        return Recording(store, await asyncio.shield(writing), model)
+    except asyncio.CancelledError:
+        await asyncio.wait([writing])
+        if writing.exception() is None:
+            await store.finish(msgspec.structs.replace(writing.result(), status=TurnStatus.PAUSED))
+        raise
 
 
 async def _begin_once(

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from multiturn.errors import InvalidInput
-from multiturn.messages import Message, ToolCall, Usage
+from multiturn.messages import Message, Part, ToolCall, ToolResult, Usage
 from multiturn.notices import Notice
 
 
@@ -126,7 +126,6 @@ def finished(
     error: Fault | None = None,
     notices: Sequence[Notice] = (),
     calls_started: Sequence[str] = (),
-    state: dict[str, Any] | None = None,
 ) -> Turn:
     """The same turn, ended at time `at`. `before` are the parent's totals."""
     ended = msgspec.structs.replace(
@@ -138,7 +137,6 @@ def finished(
         error=error,
         notices=tuple(notices),
         calls_started=tuple(calls_started),
-        state=state if state is not None else turn.state,
         finished_at=at,
     )
     totals = Totals(
@@ -150,25 +148,60 @@ def finished(
     return msgspec.structs.replace(ended, totals=totals)
 
 
+def has_unnamed_results(messages: Sequence[Message]) -> bool:
+    """Whether a tool result in these messages does not say which tool it is of."""
+    return any(not result.name for message in messages for result in message.tool_results)
+
+
+def with_names(messages: Sequence[Message], before: Sequence[Message]) -> tuple[Message, ...]:
+    """These messages, in which each tool result has the name of the tool that was called in the messages before; some
+    providers want it."""
+    names = {call.call_id: call.name for call in pending_calls(before)}
+
+    def named(part: Part) -> Part:
+        if not isinstance(part, ToolResult) or part.name or part.call_id not in names:
+            return part
+        return msgspec.structs.replace(part, name=names[part.call_id])
+
+    return tuple(msgspec.structs.replace(message, parts=tuple(map(named, message.parts))) for message in messages)
+
+
+def has_run_tools(turn: Turn) -> bool:
+    """Whether tools have answered in it."""
+    return any(message.tool_results for message in turn.output)
+
+
 def in_order(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The messages of a run, with the results of each answer's tool calls in the order of the calls, however they came
-    in."""
-    place = {call.call_id: n for n, message in enumerate(messages) for call in message.tool_calls}
-    order = {id: n for n, id in enumerate(place)}
+    """The messages of a run, with the results of each answer's tool calls right after it and in the order of the calls,
+    however they came in. Where an id is used again, a result is that of the call before it."""
+    made: list[Message] = []
+    start, results = 0, list[Message]()
 
-    def where(numbered: tuple[int, Message]) -> tuple[int, int]:
-        n, message = numbered
-        results = message.tool_results
-        known = results[0].call_id if results and results[0].call_id in place else None
-        return (n, -1) if known is None else (place[known], order[known])
+    def settle() -> None:
+        order = {call.call_id: n for n, call in enumerate(made[start - 1].tool_calls)} if start else {}
+        results.sort(key=lambda message: order.get(message.tool_results[0].call_id, len(order)))
+        made[start:start] = results
+        results.clear()
 
-    return tuple(message for _, message in sorted(enumerate(messages), key=where))
+    for message in messages:
+        if message.role == "tool" and message.tool_results:
+            results.append(message)
+            continue
+        settle()
+        made.append(message)
+        start = len(made) if message.tool_calls else start
+    settle()
+    return tuple(made)
 
 
 def pending_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
-    """The tool calls in these messages that have no result there, in order."""
-    answered = {result.call_id for message in messages for result in message.tool_results}
-    return tuple(call for message in messages for call in message.tool_calls if call.call_id not in answered)
+    """The tool calls in these messages that have no result after them, in order."""
+    pending: list[ToolCall] = []
+    for message in messages:
+        answered = {result.call_id for result in message.tool_results}
+        pending = [call for call in pending if call.call_id not in answered]
+        pending += message.tool_calls
+    return tuple(pending)
 
 
 def check_reopens(turn: Turn, *, is_latest: bool) -> Turn:
@@ -177,7 +210,10 @@ def check_reopens(turn: Turn, *, is_latest: bool) -> Turn:
         raise InvalidInput(f"turn {turn.id!r} is {turn.status.value}; only a paused or a failed one can go on")
     if not is_latest:
         raise InvalidInput(f"the conversation has gone on since turn {turn.id!r} was {turn.status.value}; it stays so")
-    return msgspec.structs.replace(turn, status=TurnStatus.IN_PROGRESS)
+    output = turn.output
+    if turn.status is TurnStatus.FAILED and output and output[-1].role == "assistant":
+        output = output[:-1]  # the words of the answer that failed
+    return msgspec.structs.replace(turn, status=TurnStatus.IN_PROGRESS, output=output, error=None)
 
 
 def continues(turn: Turn) -> bool:

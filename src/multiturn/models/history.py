@@ -33,10 +33,13 @@ def continued(request: Request, target: Target) -> Request | None:
 
 def translations(request: Request, target: Target) -> list[Notice]:
     """A notice for each rule of `multiturn.formats.switching` that changes what is shown: of the input in every turn,
-    of the history in the first turn after a switch."""
+    of the history in the first turn after a switch. None once the model has begun to answer the turn."""
+    if any(message.role == "assistant" for message in request.input):
+        return []
     applied: Counter[str] = Counter()
     switched(request.input, target, lambda rule: applied.update((rule,)))
-    last = next((turn.output[-1] for turn in reversed(request.path.turns) if turn.output), None)
+    answers = (message for turn in reversed(request.path.turns) for message in reversed(turn.messages))
+    last = next((message for message in answers if message.role == "assistant"), None)
     if last is not None and not is_home(last.origin, target):
         switched(request.path.messages, target, lambda rule: applied.update((rule,)))
     return [Notice("translated", f"{RULES[rule]} ({_times(count)})") for rule, count in applied.items()]

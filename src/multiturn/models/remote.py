@@ -14,7 +14,7 @@ from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDe
 from multiturn.errors import InvalidInput, InvalidReply, ModelError, ModelNotFound, StateLost, StreamCut, TimedOut
 from multiturn.formats.base import Format, StreamDecoder
 from multiturn.formats.sse import SSEReader
-from multiturn.formats.switching import Target
+from multiturn.formats.switching import Target, check_input
 from multiturn.messages import Message, Reasoning, Refusal, Text, ToolCall
 from multiturn.models.history import continued, translations
 from multiturn.notices import Notice
@@ -121,6 +121,7 @@ class RemoteModel(Generic[D]):
 
     async def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
         """As `Model.answer` says."""
+        check_input(request.input, self._dialect, self.name)
         for notice in translations(request, self._dialect):
             yield notice
         shorter = continued(request, self._dialect) if self._losses < MAX_LOSSES else None

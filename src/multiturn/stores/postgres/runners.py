@@ -27,9 +27,11 @@ _KEEP = """
     LATERAL (
       SELECT tree, branch, position FROM running
       WHERE tenant = $1 AND tree = t.tree AND conversation = t.conversation AND branch = t.branch
-        AND position = t.position OFFSET 0
+        AND position = t.position OFFSET 0 FOR KEY SHARE
     ) r
 """
+"""A piece for a turn that runs. The lock on its row keeps whoever closes the turn from doing so in between; a piece that
+a killed process has just sent would outlive the turn."""
 
 
 class Mine:

@@ -1,0 +1,241 @@
+"""One run: a model and tools in turn, until there is an answer. Knows no store; what it yields is enough to write it
+down, so that it can go on after a crash without calling again what has answered."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from multiturn import tools
+from multiturn.deltas import Answer, CallsStarted, Delta, Said
+from multiturn.errors import EmptyAnswer, OutputInvalid
+from multiturn.messages import Message, Reasoning, ToolCall, ToolResult, tool_result, user
+from multiturn.models.base import Model
+from multiturn.notices import Notice
+from multiturn.output import InvalidOutput, Output
+from multiturn.request import Request
+from multiturn.tools import Tool, ToolContext
+from multiturn.turns import TurnStatus, in_order, pending_calls
+
+CUT_SHORT = ("length", "content_filter")
+"""The finish reasons of an answer that is there in part; its turn is `incomplete`."""
+MAX_STEPS = 30
+OUTPUT_ATTEMPTS = 3
+
+DECLINED = "The user declined this call."
+INTERRUPTED = "The program ended while this ran. Whether it took effect is not known."
+STOPPED = "Stopped before it ended."
+
+
+class Decisions(msgspec.Struct, frozen=True):
+    """What became of calls that waited, by their ids: approved ones are run, declined ones answered with the reason,
+    and a result that is given is that call's result."""
+
+    approved: frozenset[str] = frozenset()
+    declined: Mapping[str, str] = {}
+    results: Mapping[str, object] = {}
+
+
+UNDECIDED: Final = Decisions()
+
+
+class CallStarted(msgspec.Struct, frozen=True):
+    """A tool is being called."""
+
+    call: ToolCall
+
+
+class CallEnded(msgspec.Struct, frozen=True):
+    """What a tool gave back, or why it did not run."""
+
+    call: ToolCall
+    result: ToolResult
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """The run's end, for now: these calls wait for an approval or for a result from elsewhere."""
+
+    calls: tuple[ToolCall, ...]
+    reason: Literal["approval", "result"]
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The run's end. `value` is the typed answer; `answer` is None where the limit of steps was reached."""
+
+    status: TurnStatus
+    answer: Answer | None = None
+    value: Any = None
+    reason: str | None = None
+
+
+Item: TypeAlias = Delta | Notice | Said | CallsStarted | CallStarted | CallEnded | Waiting | Ended
+
+
+class Run:
+    """A request, and what has been said since. `items()` yields what happens; the last item is `Waiting` or `Ended`."""
+
+    def __init__(
+        self,
+        model: Model,
+        request: Request,
+        *,
+        tools: Mapping[str, Tool[..., Any]] | None = None,
+        output: Output[Any] | None = None,
+        context: Callable[[ToolCall], ToolContext] = lambda call: ToolContext(call_id=call.call_id),
+        max_steps: int = MAX_STEPS,
+        said: Sequence[Message] = (),
+        started: Sequence[str] = (),
+        decisions: Decisions = UNDECIDED,
+    ) -> None:
+        self.said = list(said)
+        self._model = model
+        self._request = request
+        self._tools = tools or {}
+        self.output = output
+        self._context = context
+        self._max_steps = max_steps
+        self._started = frozenset(started)
+        self._decisions = decisions
+        self._wrong_outputs = 0
+
+    async def items(self) -> AsyncGenerator[Item, None]:
+        """What happens, as it happens. Raises a `ModelError`, `OutputInvalid` among them; never what a tool raises."""
+        while True:
+            async with aclosing(self._answer_calls()) as items:
+                async for item in items:
+                    yield item
+            if waiting := pending_calls(self.said):
+                outside = any(self._is_outside(call) for call in waiting)
+                yield Waiting(waiting, "result" if outside else "approval")
+                return
+            if sum(message.role == "assistant" for message in self.said) >= self._max_steps:
+                yield Ended(TurnStatus.INCOMPLETE, reason="max_steps")
+                return
+            async with aclosing(self._ask()) as asked:
+                async for item in asked:
+                    yield item
+                    if isinstance(item, Ended):
+                        return
+
+    # --- the model ----------------------------------------------------------------------------------------------
+
+    async def _ask(self) -> AsyncGenerator[Item, None]:
+        request = self._request
+        if self.said:
+            request = msgspec.structs.replace(request, input=(*request.input, *in_order(self.said)))
+        answer: Answer | None = None
+        async with aclosing(self._model.answer(request)) as items:
+            async for item in items:
+                if isinstance(item, Answer):
+                    answer = item
+                else:
+                    yield item
+        assert answer is not None, "a model ends with its answer"
+        _check(answer.message, self._model)
+        cut = answer.message.finish_reason if answer.message.finish_reason in CUT_SHORT else None
+        if cut:
+            yield Ended(TurnStatus.INCOMPLETE, answer, reason=cut)
+        elif self._tools and answer.message.tool_calls:
+            yield self._say(answer.message)
+        else:
+            value, problem = self._typed(answer.message)
+            if problem is None:
+                yield Ended(TurnStatus.COMPLETED, answer, value)
+            else:
+                yield self._say(answer.message)
+                yield self._say(user(problem))
+
+    def _say(self, message: Message) -> Said:
+        self.said.append(message)
+        return Said(message)
+
+    def _typed(self, message: Message) -> tuple[Any, str | None]:
+        """The typed answer, if one is wanted, and what the model has to be told about it if it is wrong. Raises
+        `OutputInvalid` at the last attempt."""
+        if self.output is None or message.tool_calls:
+            return None, None
+        try:
+            return self.output.decode(message.text), None
+        except InvalidOutput as error:
+            self._wrong_outputs += 1
+            if self._wrong_outputs < OUTPUT_ATTEMPTS:
+                return None, error.problem
+            raise OutputInvalid(
+                f"{self._model.provider}:{self._model.name} did not give the answer that was asked for in "
+                f"{OUTPUT_ATTEMPTS} attempts: {error.problem}",
+                provider=self._model.provider,
+                model=self._model.name,
+            ) from None
+
+    # --- the tools ----------------------------------------------------------------------------------------------
+
+    async def _answer_calls(self) -> AsyncGenerator[Item, None]:
+        """Run what can be run, all at once, and say what came of it; what waits is left."""
+        ready: list[ToolCall] = []
+        for call in pending_calls(self.said):
+            result = self._settled(call)
+            if result is not None:
+                yield CallEnded(call, result)
+                yield self._say(Message(role="tool", parts=(result,)))
+            elif not self._waits(call):
+                ready.append(call)
+        if not ready:
+            return
+        yield CallsStarted(tuple(call.call_id for call in ready))
+        for call in ready:
+            yield CallStarted(call)
+        async with aclosing(tools.call_all(self._tools, ready, self._context)) as results:
+            async for n, result in results:
+                yield self._say(Message(role="tool", parts=(result,)))
+                yield CallEnded(ready[n], result)
+
+    def _settled(self, call: ToolCall) -> ToolResult | None:
+        """The result of a call that is not to be run."""
+        decided, id = self._decisions, call.call_id
+        if id in decided.results:
+            return _result(call, decided.results[id])
+        if id in decided.declined:
+            reason = decided.declined[id]
+            return _result(call, f"{DECLINED} {reason}".strip(), is_error=True)
+        tool = self._tools.get(call.name)
+        if id in self._started and id not in decided.approved and not (tool and tool.repeatable):
+            return _result(call, INTERRUPTED, is_error=True)
+        return None
+
+    def _waits(self, call: ToolCall) -> bool:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            return False
+        return self._is_outside(call) or (call.call_id not in self._decisions.approved and tool.needs_approval(call))
+
+    def _is_outside(self, call: ToolCall) -> bool:
+        tool = self._tools.get(call.name)
+        return tool is not None and tool.func is None
+
+
+def closed(messages: Sequence[Message], text: str = STOPPED) -> tuple[Message, ...]:
+    """These messages, and a result that says `text` for each call without one; so that no call stands alone."""
+    left = pending_calls(messages)
+    results = [Message(role="tool", parts=(_result(call, text, is_error=True),)) for call in left]
+    return in_order([*messages, *results])
+
+
+def _result(call: ToolCall, value: object, *, is_error: bool = False) -> ToolResult:
+    (result,) = tool_result(call.call_id, value, name=call.name, is_error=is_error).tool_results
+    return result
+
+
+def _check(message: Message, model: Model) -> None:
+    """Raise `EmptyAnswer` for an answer with nothing in it, for it would be a turn that says nothing and that some
+    providers refuse to read."""
+    thought_only = all(isinstance(part, Reasoning) for part in message.parts)
+    if thought_only and message.finish_reason not in CUT_SHORT:
+        raise EmptyAnswer(
+            f"{model.provider}:{model.name} answered with nothing at all "
+            f"(finish reason: {message.finish_reason or 'none given'}); retry, or ask in other words",
+            provider=model.provider,
+            model=model.name,
+        )
