@@ -1,0 +1,290 @@
+"""As a server: a client's input items as messages. Also for whoever holds such items as dicts.
+
+The items of one answer that stand in a row (thinking, messages, calls, what only its provider understands) become one
+message; where two of its messages have no ids to tell them apart, the second begins another. Ids that our own server
+made are dropped: they name a place here (`item_ids`), and nothing that a provider knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from multiturn.errors import InvalidInput
+from multiturn.formats.chat_completions.wire import UNREADABLE, read
+from multiturn.formats.media import AUDIO_TYPES, file_type, from_base64, from_data_url
+from multiturn.formats.responses.annotations import citations_of
+from multiturn.formats.responses.calls import call_of
+from multiturn.formats.responses.item_ids import place_of
+from multiturn.formats.responses.readings import reasoning_of
+from multiturn.formats.responses.wire import (
+    CONTENT_TYPES,
+    KIND,
+    IncomingContent,
+    IncomingCustomCall,
+    IncomingFunctionCall,
+    IncomingMessage,
+    IncomingOutput,
+    IncomingPicture,
+    IncomingReasoning,
+    InputAudio,
+    InputFile,
+    InputImage,
+    InputText,
+    InputVideo,
+    OutputRefusal,
+    OutputText,
+)
+from multiturn.messages import (
+    Audio,
+    File,
+    Image,
+    Inline,
+    Message,
+    Opaque,
+    Origin,
+    Part,
+    Reasoning,
+    Refusal,
+    Source,
+    Text,
+    ToolCall,
+    ToolResult,
+    Uploaded,
+    Url,
+    Video,
+)
+
+T = TypeVar("T")
+
+_ITEMS = msgspec.json.Decoder(list[Raw])
+_MESSAGE = msgspec.json.Decoder(IncomingMessage)
+_REASONING = msgspec.json.Decoder(IncomingReasoning)
+_PICTURE = msgspec.json.Decoder(IncomingPicture)
+_OUTPUT = msgspec.json.Decoder(IncomingOutput)
+_CALLS: dict[str, msgspec.json.Decoder[Any]] = {
+    "function_call": msgspec.json.Decoder(IncomingFunctionCall),
+    "custom_tool_call": msgspec.json.Decoder(IncomingCustomCall),
+}
+
+
+def decode_messages(input: str | Sequence[Mapping[str, object]], *, provider: str = "openai") -> tuple[Message, ...]:
+    """The messages that this input means: a text, or items as dicts or as the OpenAI SDK's own objects, which are only
+    read. `provider` is whose ids, encrypted thinking and opaque items may be in them. Raises `InvalidInput`, whose
+    message begins with the place: `input[2].content: …`."""
+    if isinstance(input, str):
+        return to_messages(input, provider)
+    try:
+        data = msgspec.json.encode(list(input), enc_hook=_plain)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"input: {error}") from error
+    return to_messages(read_as(_ITEMS, data, "input"), provider)
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(exclude_none=True, by_alias=True)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def read_as(decoder: msgspec.json.Decoder[T], data: bytes | Raw, place: str) -> T:
+    """What `decoder` makes of the JSON that stands at `place` in the body. Raises `InvalidInput`."""
+    try:
+        return read(decoder, bytes(data))
+    except msgspec.ValidationError as error:
+        raise InvalidInput(_located(str(error), place)) from error
+    except UNREADABLE as error:
+        raise InvalidInput(f"the body is not valid JSON: {error}") from error
+
+
+def _located(problem: str, root: str) -> str:
+    """msgspec's message with the place in front: "input[0].role: expected `str`, got `int`"."""
+    problem, _, place = problem.partition(" - at `$")
+    place = (root + place.removesuffix("`")).lstrip(".")
+    value = re.fullmatch(r"Invalid value '(.*)'", problem)
+    if value and re.search(r"(content|output)\[\d+\]\.type$", place):
+        problem = f"{value[1]!r} is not known here; use one of {', '.join(CONTENT_TYPES)}"
+    problem = problem[:1].lower() + problem[1:]
+    return f"{place}: {problem}" if place else f"the body is not a request: {problem}"
+
+
+def to_messages(input: str | Sequence[Raw], provider: str) -> tuple[Message, ...]:
+    if isinstance(input, str):
+        return (Message("user", (Text(text=input),) if input else ()),)
+    reading = _Reading(provider)
+    for nth, item in enumerate(input):
+        reading.add(item, f"input[{nth}]")
+    return reading.messages()
+
+
+class _Reading:
+    """Items in, messages out."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._messages: list[Message] = []
+        self._answer: list[Part] = []  # of the answer that is being read
+
+    def messages(self) -> tuple[Message, ...]:
+        self._end_answer()
+        return tuple(self._messages)
+
+    def add(self, item: Raw, place: str) -> None:
+        known = read_as(KIND, item, place)
+        kind = known.type or ("message" if known.role is not None else "item_reference")
+        match kind:
+            case "message":
+                self._add_message(read_as(_MESSAGE, item, place), place)
+            case "reasoning":
+                read_as(_REASONING, item, place)
+                self._answer.append(_without_our_id(reasoning_of(item)))
+            case "function_call" | "custom_tool_call":
+                read_as(_CALLS[kind], item, place)
+                self._answer.append(_without_our_id(call_of(item, kind)))
+            case "function_call_output" | "custom_tool_call_output":
+                output = read_as(_OUTPUT, item, place)
+                parts = _parts(output.output, f"{place}.output", self._provider)
+                shown = tuple(part for part in parts if isinstance(part, Text | Image | Audio | Video | File))
+                self._said(Message("tool", (ToolResult(call_id=output.call_id, parts=shown),)))
+            case "image_generation_call" if (picture := _our_picture(item)) is not None:
+                self._answer.append(picture)
+            case _:
+                self._add_opaque(Opaque(provider=self._provider, data=Raw(bytes(item)), kind=kind))
+
+    def _add_message(self, item: IncomingMessage, place: str) -> None:
+        parts = _parts(item.content, f"{place}.content", self._provider)
+        match item.role:
+            case "system" | "developer" | "user":
+                self._said(Message(item.role, parts))
+            case "assistant":
+                self._add_words(item, parts)
+            case "tool":
+                raise InvalidInput(f"{place}.role: a tool's result is an item of type 'function_call_output'")
+            case _:
+                raise InvalidInput(f"{place}.role: {item.role!r} is none of user, system, developer, assistant")
+
+    def _add_words(self, item: IncomingMessage, parts: Sequence[Part]) -> None:
+        id = item.id if item.id and place_of(item.id) is None else None
+        if id is None and self._answer and isinstance(last := self._answer[-1], Text | Refusal) and last.id is None:
+            self._end_answer()
+        for part in parts or ([Text(text="")] if id else []):
+            if isinstance(part, Text):
+                part = msgspec.structs.replace(part, id=id, phase=item.phase)
+            elif isinstance(part, Refusal):
+                part = msgspec.structs.replace(part, id=id)
+            self._answer.append(part)
+
+    def _add_opaque(self, part: Opaque) -> None:
+        """What a client made itself, such as the outcome of a `computer_call`, is no part of an answer."""
+        if part.kind == "mcp_approval_response" or (part.kind or "").endswith("_output"):
+            self._said(Message("tool", (part,), origin=self._origin))
+        else:
+            self._answer.append(part)
+
+    def _said(self, message: Message) -> None:
+        self._end_answer()
+        self._messages.append(message)
+
+    def _end_answer(self) -> None:
+        if self._answer:
+            origin = self._origin if any(map(_is_scoped, self._answer)) else None
+            self._messages.append(Message("assistant", tuple(self._answer), origin=origin))
+            self._answer = []
+
+    @property
+    def _origin(self) -> Origin:
+        return Origin(provider=self._provider, format="responses")
+
+
+def _is_scoped(part: Part) -> bool:
+    """Whether the part means something to one provider only, so that the message has to say to which."""
+    match part:
+        case Text(id=id, phase=phase):
+            return bool(id or phase or any(citation.file_id for citation in part.citations))
+        case Reasoning(id=id, encrypted=encrypted):
+            return bool(id or encrypted)
+        case ToolCall(id=id, signature=signature):
+            return bool(id or signature)
+        case Refusal(id=id):
+            return bool(id)
+    return isinstance(part, Opaque)
+
+
+def _our_picture(item: Raw) -> Image | None:
+    """The picture that our own server showed as this item; None for a provider's item."""
+    try:
+        picture = read(_PICTURE, bytes(item))
+    except UNREADABLE:
+        return None
+    if picture.result is None or place_of(picture.id) is None:
+        return None
+    return Image(source=Inline(data=picture.result, media_type=f"image/{picture.output_format}"))
+
+
+P = TypeVar("P", Reasoning, ToolCall)
+
+
+def _without_our_id(part: P) -> P:
+    return msgspec.structs.replace(part, id=None) if part.id and place_of(part.id) else part
+
+
+# --- content --------------------------------------------------------------------------------------------------------
+
+
+def _parts(content: str | list[IncomingContent], place: str, provider: str) -> tuple[Part, ...]:
+    if isinstance(content, str):
+        return (Text(text=content),) if content else ()
+    parts: list[Part] = []
+    for nth, each in enumerate(content):
+        try:
+            parts.append(_part(each, provider))
+        except ValueError as error:
+            raise InvalidInput(f"{place}[{nth}]: {error}") from error
+    return tuple(parts)
+
+
+def _part(content: IncomingContent, provider: str) -> Part:
+    """Raises `ValueError`, which does not yet say where."""
+    match content:
+        case InputText(text=text):
+            return Text(text=text)
+        case OutputText(text=text, annotations=annotations):
+            return Text(text=text, citations=citations_of(annotations))
+        case OutputRefusal(refusal=text):
+            return Refusal(text=text)
+        case InputImage(image_url=url, file_id=id, detail=detail):
+            return Image(source=_source("image_url", url, id, provider), detail=detail)
+        case InputAudio(input_audio=audio):
+            media_type = AUDIO_TYPES.get(audio.format) or f"audio/{audio.format}"
+            return Audio(source=Inline(data=audio.data, media_type=media_type))
+        case InputVideo(video_url=url):
+            return Video(source=_address(url))
+        case InputFile(file_data=data, filename=name) if data is not None:
+            return File(source=_inline(data, name), name=name)
+        case InputFile(file_url=url, file_id=id, filename=name):
+            return File(source=_source("file_data, file_url", url, id, provider), name=name)
+
+
+def _source(field: str, url: str | None, id: str | None, provider: str) -> Source:
+    if id is not None:
+        return Uploaded(file_id=id, provider=provider)
+    if url is None:
+        raise ValueError(f"this type needs {field} or file_id")
+    return _address(url)
+
+
+def _address(url: str) -> Source:
+    return from_data_url(url) if url.startswith("data:") else Url(url=url)
+
+
+def _inline(data: str, name: str | None) -> Inline:
+    """File data is a data URL; bare base64 is taken too."""
+    if data.startswith("data:"):
+        return from_data_url(data)
+    return Inline(data=from_base64(data), media_type=file_type(name))
