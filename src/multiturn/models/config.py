@@ -177,7 +177,7 @@ def _converted(at: str, table: Mapping[str, object], fields: Iterable[msgspec.st
 
 
 def _check_row(at: str, row: _Row, *, is_new: bool) -> None:
-    from multiturn.formats.chat_completions.failures import without_secrets
+    from multiturn.formats.failures import without_secrets
 
     if is_new and not row.base_url:
         raise InvalidInput(f"{at} needs a base_url")

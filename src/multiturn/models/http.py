@@ -8,18 +8,14 @@ nothing imports this module before the first request.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
-import random
 import ssl
 import urllib.request
 import weakref
 from collections.abc import AsyncGenerator, Mapping
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
-import msgspec
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
@@ -33,10 +29,9 @@ from multiturn.errors import (
     ModelError,
     ModelNotFound,
     StreamCut,
-    TimedOut,
-    TotalTimedOut,
 )
 from multiturn.formats.retry_after import retry_after_s
+from multiturn.models.limits import Deadline, Limit, Retries, Timeouts, timed_out
 
 MIB = 1 << 20
 KEEP_ALIVE_S = 60.0  # how long a connection without a call is kept; servers commonly keep theirs for 5 to 75 s
@@ -46,47 +41,6 @@ USER_AGENT = f"multiturn/{__version__}"
 
 # A conflict (409) is a lock that somebody holds; 501 and 505 will not change their mind.
 RETRIED_STATUSES = frozenset({408, 409, 429, *range(500, 600)}) - {501, 505}
-
-
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to wait, in seconds. None waits for ever.
-
-    Timeouts(connect_s=10)       until there is a connection, TLS included; then `ConnectTimedOut`
-    Timeouts(first_byte_s=600)   until the answer's first byte, from the start of the try; `FirstByteTimedOut`
-    Timeouts(idle_s=120)         between one byte of the answer and the next; `IdleTimedOut`
-    Timeouts(total_s=3600)       for everything, retries and pauses included; `TotalTimedOut`
-
-    A model that thinks long before it speaks, or a slow machine that reads a long prompt, needs `first_byte_s`.
-    """
-
-    connect_s: float | None = 10.0
-    first_byte_s: float | None = 600.0
-    idle_s: float | None = 120.0
-    total_s: float | None = 3600.0
-
-
-class Retries(msgspec.Struct, frozen=True, kw_only=True):
-    """When a call is tried again, all on its own.
-
-    Retries(attempts=3)          tries in all; 1 never tries again
-    Retries(base_s=0.5)          the first pause; each later one is twice as long, half of it left to chance
-    Retries(cap_s=8)             the longest pause of our own choosing
-    Retries(longest_wait_s=60)   the longest that a provider's Retry-After may ask for; more than that is an error now
-
-    Tried again is what failed before the answer's first byte: no connection, a connection that was dropped, and the
-    statuses 408, 409, 429 and 5xx. Never an answer that has begun, and not one that did not begin in time
-    (`FirstByteTimedOut`): the model may be at work on it, and billing.
-    """
-
-    attempts: int = 3
-    base_s: float = 0.5
-    cap_s: float = 8.0
-    longest_wait_s: float = 60.0
-
-    def pause_s(self, failed: int) -> float:
-        """How long to wait after this many failed tries (1 and up)."""
-        longest = min(self.cap_s, self.base_s * 2.0 ** (failed - 1))
-        return longest * random.uniform(0.5, 1.0)
 
 
 # --- one endpoint ---------------------------------------------------------------------------------------------------
@@ -131,7 +85,7 @@ class HttpTransport:
 
         Raises `ConnectionFailed`, `TimedOut` or `ModelNotFound` (a redirect: following it would hand the key and the
         conversation to an address that nobody named)."""
-        url, deadline = self.url(path), _Deadline(self.timeouts.total_s)
+        url, deadline = self.url(path), Deadline(self.timeouts.total_s)
         failed = 0
         while True:
             failed += 1
@@ -164,7 +118,7 @@ class HttpTransport:
             return None
         return asked_s or self.retries.pause_s(failed)
 
-    async def _post_once(self, url: URL, body: bytes, stream: bool, deadline: _Deadline) -> HttpReply:
+    async def _post_once(self, url: URL, body: bytes, stream: bool, deadline: Deadline) -> HttpReply:
         limit = deadline.within(self.timeouts.first_byte_s, FirstByteTimedOut)
         headers = {**self._headers, "Accept-Encoding": "identity"} if stream else self._headers
         opened = await _opened_for(self)
@@ -189,17 +143,17 @@ class HttpTransport:
             failure = self._redirected(reply)
         raise failure  # not inside `except`: some of aiohttp's errors hold the request's headers, and so the key
 
-    def _no_answer(self, error: Exception, limit: _Limit) -> ModelError:
+    def _no_answer(self, error: Exception, limit: Limit) -> ModelError:
         """What an error means that came before the answer's first byte."""
         failure = self._failure(error, limit)
         if not isinstance(error, aiohttp.ClientResponseError):
             failure.__cause__ = _root(error)
         return failure
 
-    def _failure(self, error: Exception, limit: _Limit) -> ModelError:
+    def _failure(self, error: Exception, limit: Limit) -> ModelError:
         match error:
             case aiohttp.ConnectionTimeoutError():
-                return _timed_out(ConnectTimedOut, self.timeouts.connect_s, self.host)
+                return timed_out(ConnectTimedOut, self.timeouts.connect_s, self.host)
             case TimeoutError():
                 return limit.error(self.host)
             case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
@@ -293,14 +247,14 @@ class HttpReply:
     Every way out must end in `close()`, or in `leave()` where the rest is not wanted but the connection is."""
 
     def __init__(
-        self, response: aiohttp.ClientResponse, host: str, idle_s: float | None, *, first: _Limit, deadline: _Deadline
+        self, response: aiohttp.ClientResponse, host: str, idle_s: float | None, *, first: Limit, deadline: Deadline
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._host = host
         self._idle_s = idle_s
-        self._first: _Limit | None = first
+        self._first: Limit | None = first
         self._deadline = deadline
 
     @property
@@ -353,54 +307,6 @@ class HttpReply:
     def close(self) -> None:
         """Hang up, unless the body has come to its end already. The provider sees the connection close."""
         self._response.close()
-
-
-class _Limit(NamedTuple):
-    """A moment of the loop's clock by which something must have happened, and the error if it has not."""
-
-    at: float
-    kind: type[TimedOut]
-    stated_s: float | None  # what `Timeouts` says
-
-    def clock(self) -> asyncio.Timeout:
-        return asyncio.timeout_at(self.at if self.at < math.inf else None)
-
-    def error(self, host: str) -> TimedOut:
-        return _timed_out(self.kind, self.stated_s, host)
-
-
-class _Deadline:
-    """The end of `total_s`, which bounds every other limit."""
-
-    def __init__(self, total_s: float | None) -> None:
-        self._total_s = total_s
-        self._end = math.inf if total_s is None else _now() + total_s
-
-    def allows(self, seconds: float) -> bool:
-        return _now() + seconds < self._end
-
-    def within(self, seconds: float | None, kind: type[TimedOut]) -> _Limit:
-        """The sooner of `seconds` from now and the end."""
-        at = math.inf if seconds is None else _now() + seconds
-        return _Limit(at, kind, seconds) if at <= self._end else _Limit(self._end, TotalTimedOut, self._total_s)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-_TIMED_OUT = {
-    ConnectTimedOut: "no connection to {host} within {limit:g} s; check the address and the network (connect_s)",
-    FirstByteTimedOut: "{host} did not begin to answer within {limit:g} s; long thinking may need more (first_byte_s)",
-    IdleTimedOut: "{host} fell silent in the middle of the answer, for {limit:g} s (idle_s)",
-    TotalTimedOut: "the call to {host} took longer than {limit:g} s in all (total_s)",
-}
-
-
-def _timed_out(kind: type[TimedOut], limit_s: float | None, host: str) -> TimedOut:
-    error = kind(_TIMED_OUT[kind].format(host=host, limit=limit_s))
-    error.limit_s = limit_s
-    return error
 
 
 # --- proxies --------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ from multiturn.models.providers import (
 from multiturn.models.remote import Endpoint, RemoteModel
 
 if TYPE_CHECKING:
-    from multiturn.models.http import Retries, Timeouts
+    from multiturn.models.limits import Retries, Timeouts
 
 UPSTREAM = "MULTITURN_UPSTREAM"
 

@@ -21,7 +21,7 @@ from multiturn.notices import Notice
 from multiturn.request import Request
 
 if TYPE_CHECKING:
-    from multiturn.models.http import Retries, Timeouts
+    from multiturn.models.limits import Retries, Timeouts
     from multiturn.models.transport import Transport, TransportReply
 
 MAX_REPLY_BYTES = 64 << 20
@@ -180,7 +180,8 @@ class RemoteModel(Generic[D]):
         start = await reply.read_start(MAX_ERROR_BYTES, ERROR_BODY_S)
         body = self._redacted(start.decode("utf-8", "replace")).encode()
         error = self._format.decode_error(reply.status, reply.headers, body, self._dialect)
-        if isinstance(error, ModelNotFound) and urlsplit(self.endpoint.base_url).path in ("", "/"):
+        versioned = self._format.path(model=self.name, stream=False).startswith("/v1/")
+        if isinstance(error, ModelNotFound) and not versioned and urlsplit(self.endpoint.base_url).path in ("", "/"):
             error.args = (f"{error}; most servers want a base URL that ends in /v1", *error.args[1:])
         return error
 
@@ -253,8 +254,8 @@ def _deltas(message: Message) -> Iterator[Delta]:
                 yield TextDelta(text)
             case Refusal(text=text):
                 yield RefusalDelta(text)
-            case Reasoning(text=text):
-                yield ReasoningDelta(text)
+            case Reasoning(text=text, summary=summary):
+                yield ReasoningDelta(text or "\n".join(summary))
             case ToolCall(call_id=call_id, name=name, arguments=arguments, kind=kind):
                 yield ToolCallDelta(next(calls), call_id, name, arguments, kind)
             case _:

@@ -37,11 +37,15 @@ def unknown(name: str, base_url: str, *keys: str) -> Provider:
 
 _BEFORE_CLAUDE_4_6 = r"claude-3.*|claude-(opus|sonnet|haiku)-4(-[0-5])?([-@]\d{8}|-latest)?"
 
+# 400 "Encrypted content is not supported with this model" for models that do not think
+_OPENAI_RESPONSES = Spoken("responses", of_models=((r"(ft:)?(gpt-[34]|chatgpt-|gpt-5-chat).*", (("thinks", False),)),))
+_PLAIN_GROK = r".*non-reasoning.*|grok-2.*|grok-3(?!-mini).*"
+
 ROWS = (
     Provider(
         name="openai",
         base_url="https://api.openai.com/v1",
-        spoken=(Spoken("chat_completions"), Spoken("responses")),
+        spoken=(Spoken("chat_completions"), _OPENAI_RESPONSES),
         keys=("OPENAI_API_KEY",),
         url_variable="OPENAI_BASE_URL",
     ),
@@ -70,7 +74,7 @@ ROWS = (
         base_url="https://api.x.ai/v1",
         spoken=(
             _plain(max_tokens_field="max_completion_tokens", inputs=("image",)),  # files only over the other two
-            Spoken("responses", (("custom_tools", False),)),
+            Spoken("responses", (("custom_tools", False),), of_models=((_PLAIN_GROK, (("thinks", False),)),)),
         ),
         keys=("XAI_API_KEY",),
         url_variable="XAI_BASE_URL",
@@ -158,7 +162,7 @@ ROWS = (
     Provider(
         name="azure",
         base_url="https://RESOURCE.openai.azure.com/openai/v1",
-        spoken=(Spoken("chat_completions"), Spoken("responses")),
+        spoken=(Spoken("chat_completions"), _OPENAI_RESPONSES),
         keys=("AZURE_OPENAI_API_KEY",),
         key_header="api-key",
         host_variable="AZURE_OPENAI_ENDPOINT",

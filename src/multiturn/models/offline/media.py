@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from multiturn.headers import picture, wav
 from multiturn.messages import Audio, File, Image, Inline, Uploaded, Url, Video
 from multiturn.models.offline.dialogue import Medium, Question
 from multiturn.models.offline.english import capitalised, counted, cut, is_question, unpunctuated
-from multiturn.models.offline.headers import picture, wav
 
 _NOUNS = {
     Image: r"images?|pictures?|photos?|screenshots?|drawings?|photographs?|pics?",
