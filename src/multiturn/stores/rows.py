@@ -2,7 +2,7 @@
 
 A row holds the turn as MessagePack (msgpack.org), without what its place already says (id, conversation, parent,
 status) and without what is kept once for many turns: instructions, the model's name, and the bytes of attachments, of
-which it has the digest. The rows of a path are joined into one array and decoded in one go.
+which it has the digest.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CHANGED = b"\x02"
 _SHORT = b"\x03"
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_turns = msgspec.msgpack.Decoder(tuple[Turn, ...]).decode
+_decode = msgspec.msgpack.Decoder(Turn).decode
 _Medium = Image | Audio | Video | File
 _CHANGEABLE = (Image, Audio, Video, File, Opaque, ToolResult)  # parts for which something else may stand in a row
 _Change = Callable[[Part], Part]
@@ -135,7 +135,7 @@ def to_turns(
             plain[n] = plain[n][1:]
             changed.append(n)
     try:
-        turns = _decode_turns(b"\xdd" + len(plain).to_bytes(4, "big") + b"".join(plain))  # an array
+        turns = tuple(map(_decode, plain))
     except msgspec.DecodeError as error:
         raise StoreError(f"the store has a turn that cannot be read: {error}; see `multiturn check`") from error
     for field, values in {**places, "id": ids}.items():
