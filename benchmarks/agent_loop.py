@@ -1,5 +1,5 @@
-"""What one turn with one tool call costs the client, in CPU time: the question, the model's call, the tool's result, the
-model's answer; against four peers, in one run.
+"""What one turn with one tool call costs the client, in CPU time: the question, the model's call, the tool's result,
+the model's answer; against four peers, in one run.
 
 The upstream answers at once from a process of its own, and the tool does next to nothing. What is left is the client's
 work. Nothing is stored, but in the second row: there each step is durable in SQLite.

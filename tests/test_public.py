@@ -45,16 +45,16 @@ def test_importing_imports_nothing_heavy() -> None:
 
 
 LAYERS = [
-    {"ids", "errors", "messages", "notices"},
+    {"ids", "errors", "messages", "notices", "headers", "media_types"},
     {"deltas", "turns"},
     {"path"},
     {"request", "reply"},
     {"formats", "stores", "events", "schemas", "cancel"},
-    {"models", "inputs", "transfer", "tools", "output"},
+    {"models", "inputs", "media", "transfer", "tools", "output", "context"},
     {"runs"},
     {"recording"},
     {"sync"},
-    {"agent"},
+    {"agent", "mcp"},
     {"conversation"},
     {"cli", "__main__", "__init__"},
 ]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from multiturn.events import ToolCallError as ToolCallError
     from multiturn.events import ToolCallStarted as ToolCallStarted
     from multiturn.formats.switching import Switching as Switching
+    from multiturn.mcp import MCPServer as MCPServer
     from multiturn.messages import Audio as Audio
     from multiturn.messages import File as File
     from multiturn.messages import Image as Image
@@ -45,14 +46,15 @@ if TYPE_CHECKING:
     from multiturn.messages import Url as Url
     from multiturn.messages import Usage as Usage
     from multiturn.messages import Video as Video
-    from multiturn.models.http import Retries as Retries
-    from multiturn.models.http import Timeouts as Timeouts
+    from multiturn.models.limits import Retries as Retries
+    from multiturn.models.limits import Timeouts as Timeouts
     from multiturn.reply import Reply as Reply
     from multiturn.request import Settings as Settings
     from multiturn.stores import open_store as open_store
     from multiturn.stores.base import Store as Store
     from multiturn.tools import Tool as Tool
     from multiturn.tools import ToolContext as ToolContext
+    from multiturn.tools import ToolFailed as ToolFailed
     from multiturn.tools import tool as tool
     from multiturn.turns import Turn as Turn
     from multiturn.turns import TurnStatus as TurnStatus
@@ -71,6 +73,8 @@ _HOME = {
     "ToolCallError": "events",
     "RunError": "events",
     "Switching": "formats.switching",
+    "MCPServer": "mcp",
+    "ToolFailed": "tools",
     "Audio": "messages",
     "Conversation": "conversation",
     "ConversationBusy": "errors",
@@ -86,7 +90,7 @@ _HOME = {
     "Reasoning": "messages",
     "ReasoningContent": "events",
     "Reply": "reply",
-    "Retries": "models.http",
+    "Retries": "models.limits",
     "RunCompleted": "events",
     "RunContent": "events",
     "RunStarted": "events",
@@ -94,7 +98,7 @@ _HOME = {
     "Store": "stores.base",
     "StoreError": "errors",
     "Text": "messages",
-    "Timeouts": "models.http",
+    "Timeouts": "models.limits",
     "ToolCall": "messages",
     "ToolResult": "messages",
     "Turn": "turns",

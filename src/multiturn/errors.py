@@ -4,6 +4,7 @@
       InvalidInput            what the caller gave cannot be used            (also a ValueError)
         UnknownModel            no such provider, or no upstream for this name
         MissingKey              the provider's key is not set
+        TooLong                 more than the model's window holds, by itself
       NotFound                no such conversation or turn                   (also a LookupError)
       ConversationBusy        another send runs on this conversation
       ModelError              the model, or the way to it, failed; the turn is kept as `failed`
@@ -27,6 +28,7 @@
         EmptyAnswer             the model answered with nothing at all
         OutputInvalid           the typed answer was wrong, after it was asked for anew
       RunCancelled            the caller stopped the run
+      MCPFailed               an MCP server could not be started or reached, or has ended
       StoreError              the store cannot do its work
         SchemaTooNew            the file was written by a newer multiturn
         Sealed                  what is stored is encrypted, and the key is missing or another
@@ -53,6 +55,16 @@ class UnknownModel(InvalidInput):
 
 class MissingKey(InvalidInput):
     """The provider needs a key, and the variable that should hold it is not set."""
+
+
+class TooLong(InvalidInput):
+    """What is to be said does not fit the model's window, whatever else is left out. `tokens` is what it takes, with
+    instructions, tools and pinned turns; `budget_tokens` what there is."""
+
+    def __init__(self, message: str, *, tokens: int, budget_tokens: int) -> None:
+        super().__init__(message)
+        self.tokens = tokens
+        self.budget_tokens = budget_tokens
 
 
 class NotFound(MultiturnError, LookupError):
@@ -185,6 +197,10 @@ class RunCancelled(MultiturnError):
     """The run was stopped by its `Cancel`. What was said by then is in the incomplete turn `turn_id`."""
 
     turn_id: str | None = None
+
+
+class MCPFailed(MultiturnError):
+    """An MCP server could not be started or reached, did not answer in time, or has ended."""
 
 
 class StoreError(MultiturnError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import os
 import queue
 import threading
@@ -83,6 +84,38 @@ class _Task(Generic[T]):
         if not self._ended.is_set():
             self._loop.call_soon_threadsafe(lambda: self._outcome and self._outcome.cancel())
             self._ended.wait()
+
+
+async def on_our_loop(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that runs on multiturn's own loop. Cancelling this cancels it, and waits until it has
+    ended; so what it does on cancellation is done."""
+    loop = _loop()
+    if loop is asyncio.get_running_loop():
+        return await work
+    tasks: list[asyncio.Task[T]] = []
+    outcome: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def start() -> None:
+        tasks.append(loop.create_task(work))
+        tasks[0].add_done_callback(lambda task: _settle(outcome, task))
+
+    loop.call_soon_threadsafe(start)
+    ended = asyncio.wrap_future(outcome)
+    try:
+        return await asyncio.shield(ended)
+    except asyncio.CancelledError:
+        loop.call_soon_threadsafe(lambda: tasks[0].cancel())  # after `start`, for it was asked for later
+        await asyncio.wait({ended})
+        raise
+
+
+def _settle(outcome: concurrent.futures.Future[T], task: asyncio.Task[T]) -> None:
+    if task.cancelled():
+        outcome.cancel()
+    elif error := task.exception():
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(task.result())
 
 
 _lock = threading.Lock()
