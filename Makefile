@@ -29,6 +29,7 @@ lint: setup
 
 torture: setup
 	$(BIN)/python -m pytest -m torture
+	HYPOTHESIS_PROFILE=new $(BIN)/python -m pytest -n 2 tests/formats tests/transfer tests/output tests/tools
 
 bench: setup
 	$(BIN)/python benchmarks/import_time.py

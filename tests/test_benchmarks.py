@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent
         ("turn_overhead.py", ["multiturn", "multiturn, async"]),
         ("store_growth.py", ["multiturn"]),
         ("store_depth.py", ["append"]),
+        ("agent_loop.py", ["multiturn, Agent", "multiturn, stored"]),
         ("store_throughput.py", ["one fsync a turn", "Conversation, 64 at once"]),
     ],
 )

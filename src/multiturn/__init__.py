@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from multiturn.events import ToolCallStarted as ToolCallStarted
     from multiturn.formats.switching import Switching as Switching
     from multiturn.mcp import MCPServer as MCPServer
+    from multiturn.media import audio as audio
+    from multiturn.media import file as file
+    from multiturn.media import image as image
+    from multiturn.media import video as video
     from multiturn.messages import Audio as Audio
     from multiturn.messages import File as File
     from multiturn.messages import Image as Image
@@ -74,6 +78,10 @@ _HOME = {
     "RunError": "events",
     "Switching": "formats.switching",
     "MCPServer": "mcp",
+    "audio": "media",
+    "file": "media",
+    "image": "media",
+    "video": "media",
     "ToolFailed": "tools",
     "Audio": "messages",
     "Conversation": "conversation",

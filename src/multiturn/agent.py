@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 from multiturn import sync
 from multiturn.cancel import Cancel
+from multiturn.context.frame import Frame, Framing
+from multiturn.context.history import exchanges, replayed
 from multiturn.errors import InvalidInput
 from multiturn.events import Event, RunCompleted, RunPaused
 from multiturn.ids import new_id
@@ -27,16 +30,18 @@ from multiturn.reply import Reply
 from multiturn.request import Request, Settings
 from multiturn.runs import MAX_STEPS, UNDECIDED, Decisions, Run
 from multiturn.tools import Tool, ToolContext, by_name
-from multiturn.turns import Turn, TurnStatus, has_unnamed_results, with_names
+from multiturn.turns import Turn, TurnStatus, has_results, matched
 
 if TYPE_CHECKING:
+    from multiturn.context.window import Window
     from multiturn.formats.switching import Switching
-    from multiturn.models.http import Retries, Timeouts
+    from multiturn.models.limits import Retries, Timeouts
     from multiturn.models.providers import Api
 
 
 Instructions: TypeAlias = str | Callable[[Any], str | Awaitable[str]]
-"""What a model is told before all else: a text, or a function that makes one of the agent or the conversation."""
+"""What a model is told before all else: a text, or a function that makes one of the agent or the conversation. Within
+the function, use a conversation's async methods: `await chat.astate()`, not `chat.state`."""
 
 
 class Agent:
@@ -44,7 +49,8 @@ class Agent:
 
     `model` is a name or a `Model`; `instructions` a text, or a function of whoever runs it that gives one; `tools`
     functions and `Tool`s; `output` the type that answers must have; `max_steps` how often the model is asked in one
-    run. `base_url`, `api_key`, `api`, `client`, `switching`, `timeouts` and `retries` as in `Conversation`.
+    run. `window` says how much of a history a model is shown. `base_url`, `api_key`, `api`, `client`, `switching`,
+    `timeouts` and `retries` as in `Conversation`.
 
     An agent keeps nothing: give `messages=previous.messages` to go on. Safe to use from several tasks and threads.
     """
@@ -58,6 +64,7 @@ class Agent:
         *,
         settings: Settings | None = None,
         max_steps: int = MAX_STEPS,
+        window: Window | None = None,
         session_id: str | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
@@ -73,6 +80,7 @@ class Agent:
         self.output = None if output is None else output_of(output)
         self.settings = settings or Settings()
         self.max_steps = max_steps
+        self.framing = Framing(window)
         self.session_id = session_id or new_id("session")
         self.api = api
         self.client = client
@@ -112,12 +120,10 @@ class Agent:
         stream: bool,
         user: str | None,
         decisions: Decisions = UNDECIDED,
+        frame: Frame | None = None,
     ) -> Run:
         """A run of the turn that is being recorded, after `path`."""
-        turn, settings = written.turn, self.settings
-        kind = self.kind_of(output)
-        if kind is not None:
-            settings = msgspec.structs.replace(settings, output=kind.schema)
+        turn, kind = written.turn, self.kind_of(output)
 
         def context(call: ToolCall) -> ToolContext:
             return ToolContext(
@@ -128,14 +134,7 @@ class Agent:
                 attempt=1 + (call.call_id in turn.calls_started),
             )
 
-        request = Request(
-            path=path,
-            input=turn.input,
-            instructions=turn.instructions,
-            tools=tuple(tool.spec for tool in self.tools.values()),
-            settings=settings,
-            stream=stream,
-        )
+        request = self.request(path, turn.input, turn.instructions, kind, stream=stream)
         return Run(
             model,
             request,
@@ -146,6 +145,25 @@ class Agent:
             said=turn.output,
             started=turn.calls_started,
             decisions=decisions,
+            frame=frame,
+        )
+
+    def request(
+        self,
+        path: Path,
+        said: tuple[Message, ...],
+        instructions: str | None,
+        kind: Output[Any] | None,
+        *,
+        stream: bool = False,
+    ) -> Request:
+        """What the model is asked when this is said after `path`; `kind` is the type of the answer."""
+        settings = self.settings
+        if kind is not None:
+            settings = msgspec.structs.replace(settings, output=kind.schema)
+        tools = tuple(tool.spec for tool in self.tools.values())
+        return Request(
+            path=path, input=said, instructions=instructions, tools=tools, settings=settings, stream=stream
         )
 
     # --- running ------------------------------------------------------------------------------------------------
@@ -154,7 +172,7 @@ class Agent:
         self,
         said: Input,
         *,
-        messages: Sequence[Message] = (),
+        messages: Sequence[Message | Mapping[str, Any]] = (),
         session_id: str | None = None,
         user: str | None = None,
         state: dict[str, Any] | None = None,
@@ -172,7 +190,7 @@ class Agent:
         self,
         said: Input,
         *,
-        messages: Sequence[Message] = (),
+        messages: Sequence[Message | Mapping[str, Any]] = (),
         session_id: str | None = None,
         user: str | None = None,
         state: dict[str, Any] | None = None,
@@ -202,7 +220,9 @@ class Agent:
             raise InvalidInput(f"run {paused.run_id!r} is {paused.status.value}; only a paused one goes on")
         turn = msgspec.structs.replace(paused.turn, status=TurnStatus.IN_PROGRESS)
         decisions = decided(paused.pending, approve, deny, results)
-        events = self._run(turn, paused.before, user, turn.state, output, cancel, stream=False, decisions=decisions)
+        events = self._run(
+            turn, paused.before, user, deepcopy(turn.state), output, cancel, stream=False, decisions=decisions
+        )
         return await reply_of(events)
 
     def _turn(self, said: Input, session_id: str | None) -> Turn:
@@ -227,12 +247,18 @@ class Agent:
         decisions: Decisions = UNDECIDED,
     ) -> AsyncGenerator[Event, None]:
         model = self.resolve(self.model)
-        if has_unnamed_results(turn.input):
-            turn = msgspec.structs.replace(turn, input=with_names(turn.input, path.messages))
+        if has_results(turn.input):
+            turn = msgspec.structs.replace(turn, input=matched(turn.input, path.messages))
         turn = msgspec.structs.replace(turn, instructions=await told(self.instructions, self))
         written = Recording(None, turn, model)
         written.state = {} if state is None else state
-        run = self.begin(model, path, written, output=output, stream=stream, user=user, decisions=decisions)
+        framing = self.framing
+        request = self.request(path, turn.input, turn.instructions, self.kind_of(output))
+        framing.check(model, request)
+        frame = framing.frame(model, path, turn.window or replayed(framing, model, request))
+        run = self.begin(
+            model, path, written, output=output, stream=stream, user=user, decisions=decisions, frame=frame
+        )
         async with aclosing(events_of(run, written, path, cancel)) as events:
             async for event in events:
                 yield event
@@ -243,7 +269,7 @@ class Agent:
         self,
         said: Input,
         *,
-        messages: Sequence[Message] = (),
+        messages: Sequence[Message | Mapping[str, Any]] = (),
         session_id: str | None = None,
         user: str | None = None,
         state: dict[str, Any] | None = None,
@@ -267,7 +293,7 @@ class Agent:
         self,
         said: Input,
         *,
-        messages: Sequence[Message] = (),
+        messages: Sequence[Message | Mapping[str, Any]] = (),
         session_id: str | None = None,
         user: str | None = None,
         state: dict[str, Any] | None = None,
@@ -337,6 +363,6 @@ def decided(
     return Decisions(approved, declined, dict(results or {}))
 
 
-def _path(messages: Sequence[Message]) -> Path:
-    """A history that somebody else keeps, as the one turn that all of it is to us."""
-    return Path((Turn(input=tuple(messages)),)) if messages else Path()
+def _path(messages: Sequence[Message | Mapping[str, Any]]) -> Path:
+    """A history that somebody else keeps, as the turns that it would have been with us."""
+    return Path(exchanges(as_messages(list(messages)))) if messages else Path()

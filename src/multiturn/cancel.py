@@ -68,10 +68,10 @@ async def until(cancel: Cancel | None, items: AsyncGenerator[T, None]) -> AsyncG
                         await asyncio.wait({step})
                 if step.cancelled():
                     break
-                item = step.result()
-                if isinstance(item, _End):
+                arrived = step.result()
+                if isinstance(arrived, _End):
                     return
-                yield item
+                yield arrived
         finally:
             stopped.cancel()
         raise RunCancelled("the run was cancelled")

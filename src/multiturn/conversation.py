@@ -30,11 +30,12 @@ from multiturn.stores import open_store
 from multiturn.stores.base import Store
 from multiturn.stores.records import HEAD, ConversationRecord, Head
 from multiturn.tools import Tool
-from multiturn.turns import Turn, TurnStatus, continues, has_run_tools, has_unnamed_results, with_names
+from multiturn.turns import INHERITED, Mark, Turn, TurnStatus, continues, has_results, has_run_tools, matched
 
 if TYPE_CHECKING:
+    from multiturn.context.window import Window
     from multiturn.formats.switching import Switching
-    from multiturn.models.http import Retries, Timeouts
+    from multiturn.models.limits import Retries, Timeouts
     from multiturn.models.providers import Api
 
 OnConflict: TypeAlias = Literal["queue", "reject", "fork"]
@@ -53,8 +54,9 @@ class Conversation:
     proxies. `switching` says what a provider is shown of what others said.
 
     `tools` are functions and `Tool`s that the model may call, `max_steps` how often it is asked in one turn, `output`
-    the type that answers must have, and `state` a new conversation's first state. `user` and `metadata` are kept with
-    the conversation, to find it by. `on_conflict` says what a send does while another one runs on this conversation,
+    the type that answers must have, and `state` a new conversation's first state. `window` says how much of the history
+    the model is shown; without one, as much as it reads. `user` and `metadata` are kept with the conversation, to find
+    it by. `on_conflict` says what a send does while another one runs on this conversation,
     here or in another process: wait its turn, raise `ConversationBusy`, or go on in a fork, whose id the reply's turn
     has.
 
@@ -82,6 +84,7 @@ class Conversation:
         output: Any = None,
         max_steps: int = MAX_STEPS,
         state: dict[str, Any] | None = None,
+        window: Window | None = None,
         on_conflict: OnConflict = "queue",
     ) -> None:
         self.id = id or new_id("conv")
@@ -94,6 +97,7 @@ class Conversation:
             output=output,
             settings=settings,
             max_steps=max_steps,
+            window=window,
             base_url=base_url,
             api_key=api_key,
             api=api,
@@ -196,16 +200,19 @@ class Conversation:
         key: str | None = None,
         metadata: dict[str, str] | None = None,
         cancel: Cancel | None = None,
+        pin: bool = False,
     ) -> Reply:
         """The model's reply, stored. `output` is the type that the answer must have, the conversation's own if not
         given. `replace` takes the place of that turn: a sibling of it, and the head goes there. `key` makes the send
         idempotent: the same key again on this conversation gives the same turn, once it was answered, and does not ask
-        the model; one that crashed between tools goes on from there.
+        the model; one that crashed between tools goes on from there. With `pin`, the turn is shown to the model however
+        long the conversation grows.
 
         Raises a `ModelError` where the model fails: the words are kept in a failed turn, the head stays, `retry` runs
-        them again. Raises `InvalidInput` before anything is stored, and `RunCancelled`.
+        them again. Raises `InvalidInput` before anything is stored, `TooLong` for what the model cannot hold among
+        them, and `RunCancelled`.
         """
-        return await reply_of(self._send(said, output, replace, key, metadata, cancel, stream=False))
+        return await reply_of(self._send(said, output, replace, key, metadata, cancel, pin, stream=False))
 
     async def astream(
         self,
@@ -216,6 +223,7 @@ class Conversation:
         key: str | None = None,
         metadata: dict[str, str] | None = None,
         cancel: Cancel | None = None,
+        pin: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """The events of one turn as they come, the last one `RunCompleted` or `RunPaused` with the reply. Otherwise as
         `asend`.
@@ -223,7 +231,7 @@ class Conversation:
         Leaving the loop early, or cancelling the task, ends the call and leaves the turn `incomplete` with the text so
         far, which the next turn then sees; with no text yet, the head stays.
         """
-        async with aclosing(self._send(said, output, replace, key, metadata, cancel, stream=True)) as events:
+        async with aclosing(self._send(said, output, replace, key, metadata, cancel, pin, stream=True)) as events:
             async for event in events:
                 yield event
 
@@ -282,22 +290,19 @@ class Conversation:
         key: str | None,
         metadata: dict[str, str] | None,
         cancel: Cancel | None,
+        pin: bool,
         *,
         stream: bool,
     ) -> AsyncGenerator[Event, None]:
         await self._open()
         model, new = self._agent.resolve(self.model), as_messages(said)
-        if has_unnamed_results(new):
-            new = with_names(new, await self.ahistory())
-        turn = Turn(
-            id=new_id("turn"),
-            conversation=self.id,
-            input=new,
-            instructions=await told(self.instructions, self),
-            model=self.model if isinstance(self.model, str) else f"{model.provider}:{model.name}",
-            created_at=time.time(),
-            metadata=dict(metadata) if metadata else None,
-        )
+        if has_results(new):
+            new = matched(new, await self.ahistory())
+        turn = await self._new_turn(model, new, metadata)
+        if pin:
+            turn = msgspec.structs.replace(turn, window=Mark(INHERITED, pinned=(turn.id,)))
+        request = self._agent.request(Path(), new, turn.instructions, self._agent.kind_of(output))
+        self._agent.framing.check(model, request)
         parent: str | Head | None = HEAD if replace is None else (await self.store.turn(replace)).parent
         try:
             written = await recording.begin(
@@ -314,7 +319,7 @@ class Conversation:
             if self.on_conflict != "fork":
                 raise
             fork = await self.afork()
-            events = fork._send(said, output, replace, key, metadata, cancel, stream=stream)
+            events = fork._send(said, output, replace, key, metadata, cancel, pin, stream=stream)
         else:
             if written.turn.status is TurnStatus.IN_PROGRESS:
                 events = self._run(written, model, output, UNDECIDED, cancel, stream)
@@ -325,6 +330,17 @@ class Conversation:
         async with aclosing(events):
             async for event in events:
                 yield event
+
+    async def _new_turn(self, model: Model, said: tuple[Message, ...], metadata: dict[str, str] | None = None) -> Turn:
+        return Turn(
+            id=new_id("turn"),
+            conversation=self.id,
+            input=said,
+            instructions=await told(self.instructions, self),
+            model=self.model if isinstance(self.model, str) else f"{model.provider}:{model.name}",
+            created_at=time.time(),
+            metadata=dict(metadata) if metadata else None,
+        )
 
     async def _already(self, turn: Turn, output: Any) -> AsyncGenerator[Event, None]:
         """The event of a turn that has ended, or waits, already."""
@@ -371,7 +387,14 @@ class Conversation:
             written.before = path.totals
             written.state = self._state_after(path, written.turn)
             run = self._agent.begin(
-                model, path, written, output=output, stream=stream, user=self.user, decisions=decisions
+                model,
+                path,
+                written,
+                output=output,
+                stream=stream,
+                user=self.user,
+                decisions=decisions,
+                frame=self._agent.framing.frame(model, path, self._mark_of(path, written.turn)),
             )
         except Exception as error:
             await written.fail(error)
@@ -410,6 +433,10 @@ class Conversation:
         kept = turn.state or (path.turns[-1].state if path.turns else None)
         self._state, self._state_of = msgspec.json.decode(msgspec.json.encode(kept or {})), path.head
         return self._state
+
+    def _mark_of(self, path: Path, turn: Turn) -> Mark:
+        """What of the path a turn that begins, or goes on, is shown at first."""
+        return (turn.window.after(path.mark) if turn.window else path.mark).unpinning(turn.id)
 
     # --- looking back --------------------------------------------------------------------------------------------
 
@@ -456,6 +483,7 @@ class Conversation:
             on_conflict=self.on_conflict,
         )
         fork._agent = shallow(self._agent)
+        fork._agent.framing = self._agent.framing.forked()
         fork._record = await self.store.create(
             ConversationRecord(
                 id=fork.id,
@@ -485,9 +513,12 @@ class Conversation:
         key: str | None = None,
         metadata: dict[str, str] | None = None,
         cancel: Cancel | None = None,
+        pin: bool = False,
     ) -> Reply:
         """As `asend`."""
-        return sync.run(self.asend(said, output=output, replace=replace, key=key, metadata=metadata, cancel=cancel))
+        return sync.run(
+            self.asend(said, output=output, replace=replace, key=key, metadata=metadata, cancel=cancel, pin=pin)
+        )
 
     def stream(
         self,
@@ -498,10 +529,11 @@ class Conversation:
         key: str | None = None,
         metadata: dict[str, str] | None = None,
         cancel: Cancel | None = None,
+        pin: bool = False,
     ) -> Iterator[Event]:
         """As `astream`. The answer goes on arriving while the loop's body works."""
         return sync.iterate(
-            self.astream(said, output=output, replace=replace, key=key, metadata=metadata, cancel=cancel)
+            self.astream(said, output=output, replace=replace, key=key, metadata=metadata, cancel=cancel, pin=pin)
         )
 
     def resume(

@@ -61,7 +61,7 @@ class TooLong(InvalidInput):
     """What is to be said does not fit the model's window, whatever else is left out. `tokens` is what it takes, with
     instructions, tools and pinned turns; `budget_tokens` what there is."""
 
-    def __init__(self, message: str, *, tokens: int, budget_tokens: int) -> None:
+    def __init__(self, message: str, *, tokens: int = 0, budget_tokens: int = 0) -> None:
         super().__init__(message)
         self.tokens = tokens
         self.budget_tokens = budget_tokens

@@ -52,6 +52,14 @@ class Uploaded(_Value, frozen=True, gc=False, tag="uploaded"):
 Source: TypeAlias = Url | Inline | Uploaded
 
 
+class Origin(_Value, frozen=True, gc=False):
+    """Who produced a message: the provider, the model as the provider reported it, and the format it came in."""
+
+    provider: str
+    model: str | None = None
+    format: str | None = None
+
+
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
@@ -122,13 +130,16 @@ class ToolCall(_Value, frozen=True, gc=False, tag="tool_call"):
 
 
 class ToolResult(_Value, frozen=True, gc=False, tag="tool_result"):
-    """What a tool gave back for the call of the same `call_id`."""
+    """What a tool gave back for the call of the same `call_id` and `kind`. `origin` is who made that call, where it
+    stands in an earlier turn."""
 
     call_id: str
     parts: tuple[Text | Image | Audio | Video | File, ...] = ()
     name: str | None = None
     is_error: bool = False
     id: str | None = None
+    kind: Literal["function", "custom"] = "function"
+    origin: Origin | None = None
 
     @property
     def text(self) -> str:
@@ -186,14 +197,6 @@ class Usage(_Value, frozen=True, gc=False, kw_only=True):
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             cost_usd=sum(costs) if costs else None,
         )
-
-
-class Origin(_Value, frozen=True, gc=False):
-    """Who produced a message: the provider, the model as the provider reported it, and the format it came in."""
-
-    provider: str
-    model: str | None = None
-    format: str | None = None
 
 
 class Message(_Value, frozen=True, gc=False):
@@ -259,10 +262,14 @@ def developer(*content: str | Part) -> Message:
 
 
 def tool_result(call_id: str, output: object, *, name: str | None = None, is_error: bool = False) -> Message:
-    """A tool's answer to one call. A string goes out as it is, anything else as JSON."""
-    text = output if isinstance(output, str) else msgspec.json.encode(output).decode()
-    result = ToolResult(call_id=call_id, parts=(Text(text=text),), name=name, is_error=is_error)
-    return Message(role="tool", parts=(result,))
+    """A tool's answer to one call. A string goes out as it is, and so does a part, alone or in a list of strings and
+    parts; anything else as JSON."""
+    items = output if isinstance(output, list | tuple) else (output,)
+    shown = tuple(Text(text=item) if isinstance(item, str) else item for item in items)
+    is_data = not isinstance(output, str) and all(isinstance(item, str) for item in items)
+    if is_data or not all(isinstance(item, Text | Image | Audio | Video | File) for item in shown):
+        shown = (Text(text=msgspec.json.encode(output).decode()),)
+    return Message(role="tool", parts=(ToolResult(call_id=call_id, parts=shown, name=name, is_error=is_error),))
 
 
 def copy(message: Message) -> Message:

@@ -12,8 +12,9 @@ class Notice(msgspec.Struct, frozen=True, gc=False):
 
     `translated`: the model was shown something else than what was said, because another provider said it or because it
     cannot read it (`multiturn.formats.switching`). `resent`: the provider no longer held the earlier answers, so that
-    the whole history was sent again.
+    the whole history was sent again. `trimmed`: the model is no longer shown the oldest turns, or is shown old results
+    of tools and media cut short. `summarised`: a summary stands for the oldest turns.
     """
 
-    code: Literal["translated", "resent"]
+    code: Literal["translated", "resent", "trimmed", "summarised"]
     text: str

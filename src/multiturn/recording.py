@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from multiturn.cancel import Cancel, until
+from multiturn.context.frame import Fitted
 from multiturn.deltas import CallsStarted, Delta, Draft, Fold, Said, TextDelta
 from multiturn.errors import ConversationBusy, InvalidInput, ModelError, RunCancelled, StoreError
 from multiturn.events import (
@@ -28,7 +29,7 @@ from multiturn.events import (
     content_of,
     tool_event,
 )
-from multiturn.messages import Message, Origin
+from multiturn.messages import Message, Origin, Usage
 from multiturn.models.base import Model
 from multiturn.notices import Notice
 from multiturn.path import Path
@@ -64,6 +65,14 @@ class Recording:
     def note(self, notice: Notice) -> None:
         """Remember a notice, to stand in the turn when it ends."""
         self._notices.append(notice)
+
+    def frame(self, fitted: Fitted) -> None:
+        """Remember what the model is shown of the path from now on, and what it took to know that."""
+        window = fitted.mark
+        if window is not None and self.turn.window is not None and self.turn.id in self.turn.window.pinned:
+            window = window.pinning(self.turn.id)
+        aside = (self.turn.aside or Usage()) + fitted.aside if fitted.aside else self.turn.aside
+        self.turn = msgspec.structs.replace(self.turn, window=window or self.turn.window, aside=aside)
 
     def add(self, delta: Delta) -> None:
         """Remember a piece. The store has it at once if the last one is a while ago, else before long."""
@@ -207,7 +216,9 @@ async def events_of(
         raise
 
 
-async def _written(item: Delta | Notice | Said | CallsStarted | CallStarted | CallEnded, to: Recording) -> Event | None:
+async def _written(
+    item: Delta | Notice | Fitted | Said | CallsStarted | CallStarted | CallEnded, to: Recording
+) -> Event | None:
     match item:
         case Said():
             await to.say(item)
@@ -220,6 +231,8 @@ async def _written(item: Delta | Notice | Said | CallsStarted | CallStarted | Ca
         case Notice():
             to.note(item)
             return RunNotice(item)
+        case Fitted():
+            to.frame(item)
         case _:
             to.add(item)
             return content_of(item)

@@ -60,7 +60,8 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The history (`path`), then `input`: this turn's new messages and what its run has said so far.
     `previous_answer` is the provider's id of the answer after which these come, where it holds everything up to there
-    itself; `path` is empty then."""
+    itself; `path` is empty then. `whole` says that all of it is to be sent: the path does not show what it showed when
+    the last answer was given."""
 
     path: Path
     input: tuple[Message, ...]
@@ -69,6 +70,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings = Settings()
     stream: bool = False
     previous_answer: str | None = None
+    whole: bool = False
 
     @property
     def messages(self) -> list[Message]:

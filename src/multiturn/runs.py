@@ -10,8 +10,9 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from multiturn import tools
+from multiturn.context.frame import Fitted, Frame
 from multiturn.deltas import Answer, CallsStarted, Delta, Said
-from multiturn.errors import EmptyAnswer, OutputInvalid
+from multiturn.errors import ContextOverflow, EmptyAnswer, OutputInvalid
 from multiturn.messages import Message, Reasoning, ToolCall, ToolResult, tool_result, user
 from multiturn.models.base import Model
 from multiturn.notices import Notice
@@ -71,7 +72,7 @@ class Ended(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-Item: TypeAlias = Delta | Notice | Said | CallsStarted | CallStarted | CallEnded | Waiting | Ended
+Item: TypeAlias = Delta | Notice | Fitted | Said | CallsStarted | CallStarted | CallEnded | Waiting | Ended
 
 
 class Run:
@@ -89,6 +90,7 @@ class Run:
         said: Sequence[Message] = (),
         started: Sequence[str] = (),
         decisions: Decisions = UNDECIDED,
+        frame: Frame | None = None,
     ) -> None:
         self.said = list(said)
         self._model = model
@@ -99,6 +101,7 @@ class Run:
         self._max_steps = max_steps
         self._started = frozenset(started)
         self._decisions = decisions
+        self._frame = frame
         self._wrong_outputs = 0
 
     async def items(self) -> AsyncGenerator[Item, None]:
@@ -127,7 +130,7 @@ class Run:
         if self.said:
             request = msgspec.structs.replace(request, input=(*request.input, *in_order(self.said)))
         answer: Answer | None = None
-        async with aclosing(self._model.answer(request)) as items:
+        async with aclosing(self._answer(request)) as items:
             async for item in items:
                 if isinstance(item, Answer):
                     answer = item
@@ -147,6 +150,34 @@ class Run:
             else:
                 yield self._say(answer.message)
                 yield self._say(user(problem))
+
+    async def _answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Fitted | Answer, None]:
+        """The model's answer to the request as it fits the window; where its provider finds it too long all the same,
+        to a smaller one, once."""
+        if self._frame is None:
+            fitted: Fitted | None = Fitted(request)
+        else:
+            fitted = await self._frame.fit(request)
+        refused: ContextOverflow | None = None
+        while fitted is not None:
+            if fitted.mark is not None:
+                yield fitted
+            for notice in fitted.notices:
+                yield notice
+            begun = False
+            try:
+                async with aclosing(self._model.answer(fitted.request)) as items:
+                    async for item in items:
+                        begun = begun or not isinstance(item, Notice)
+                        yield item
+                return
+            except ContextOverflow as error:
+                if begun or refused is not None or self._frame is None:
+                    raise
+                refused = error
+                fitted = await self._frame.refit(request, error)
+        assert refused is not None
+        raise refused
 
     def _say(self, message: Message) -> Said:
         self.said.append(message)

@@ -62,6 +62,31 @@ class Totals(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defaul
         )
 
 
+INHERITED = -1
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_defaults=True):
+    """What a model is shown of the turns of a path, counted from its root: the first `skipped` are left out, but for
+    the `pinned` ones among them, given by their ids; `summary` stands for them, where it is not empty; and of the first
+    `shortened`, old tool results and media are shown cut. Where `skipped` is `INHERITED`, all but its pins, which are
+    added, is as it was for the turn before."""
+
+    skipped: int = 0
+    shortened: int = 0
+    summary: str = ""
+    pinned: tuple[str, ...] = ()
+
+    def after(self, before: Mark) -> Mark:
+        """This mark, where it follows that one."""
+        return self if self.skipped != INHERITED else before.pinning(*self.pinned)
+
+    def pinning(self, *turn_ids: str) -> Mark:
+        return msgspec.structs.replace(self, pinned=tuple(dict.fromkeys((*self.pinned, *turn_ids))))
+
+    def unpinning(self, turn_id: str) -> Mark:
+        return msgspec.structs.replace(self, pinned=tuple(id for id in self.pinned if id != turn_id))
+
+
 class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_defaults=True, kw_only=True):
     """One exchange. `output` holds every message of the run in order: answers, and between them tool results.
 
@@ -70,8 +95,9 @@ class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
     kept but never part of the path. `reason` says why a turn is incomplete: `interrupted`, `crashed`, `max_steps`, or
     the provider's finish reason; why one is paused: `approval`, `result` or `crashed`. `notices` tell what the run did
     that its caller should know. `calls_started` are the tool calls that were being run when their process ended:
-    nobody knows what became of them. `state` is the conversation's, as this turn has left it. Times are seconds since
-    the epoch.
+    nobody knows what became of them. `state` is the conversation's, as this turn has left it. `window` is what the
+    model is shown of the path from this turn on, where that has changed with it; `aside` the tokens of model calls that
+    no message of it came from, as those for a summary. Times are seconds since the epoch.
     """
 
     id: str = ""
@@ -92,11 +118,13 @@ class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
     notices: tuple[Notice, ...] = ()
     calls_started: tuple[str, ...] = ()
     state: dict[str, Any] | None = None
+    window: Mark | None = None
+    aside: Usage | None = None
 
     @property
     def usage(self) -> Usage:
         """The tokens of all its model calls."""
-        return sum((message.usage for message in self.output if message.usage), start=Usage())
+        return sum((message.usage for message in self.output if message.usage), start=self.aside or Usage())
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -148,22 +176,23 @@ def finished(
     return msgspec.structs.replace(ended, totals=totals)
 
 
-def has_unnamed_results(messages: Sequence[Message]) -> bool:
-    """Whether a tool result in these messages does not say which tool it is of."""
-    return any(not result.name for message in messages for result in message.tool_results)
+def has_results(messages: Sequence[Message]) -> bool:
+    """Whether tool results stand in these messages."""
+    return any(message.tool_results for message in messages)
 
 
-def with_names(messages: Sequence[Message], before: Sequence[Message]) -> tuple[Message, ...]:
-    """These messages, in which each tool result has the name of the tool that was called in the messages before; some
-    providers want it."""
-    names = {call.call_id: call.name for call in pending_calls(before)}
+def matched(messages: Sequence[Message], before: Sequence[Message]) -> tuple[Message, ...]:
+    """These messages, in which each tool result says which tool the messages before have called, how, and who did: some
+    providers want to be told, and another one's call ids are not for them."""
+    calls = {call.call_id: (call, message.origin) for message in before for call in message.tool_calls}
 
-    def named(part: Part) -> Part:
-        if not isinstance(part, ToolResult) or part.name or part.call_id not in names:
+    def with_call(part: Part) -> Part:
+        if not isinstance(part, ToolResult) or part.call_id not in calls:
             return part
-        return msgspec.structs.replace(part, name=names[part.call_id])
+        call, origin = calls[part.call_id]
+        return msgspec.structs.replace(part, name=part.name or call.name, kind=call.kind, origin=origin)
 
-    return tuple(msgspec.structs.replace(message, parts=tuple(map(named, message.parts))) for message in messages)
+    return tuple(msgspec.structs.replace(message, parts=tuple(map(with_call, message.parts))) for message in messages)
 
 
 def has_run_tools(turn: Turn) -> bool:

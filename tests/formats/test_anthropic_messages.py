@@ -469,7 +469,7 @@ NOT_CARRIED: list[tuple[str, Message, list[dict[str, Any]]]] = [
     (
         "ToolCall.signature",
         by(BY_OTHER, ToolCall("toolu_1", "f", '{"x":1}', id="fc_1", signature='{"toolset_name":"t"}')),
-        [{"role": "assistant", "content": [used()]}],
+        [{"role": "assistant", "content": [used(id="toolu_4838a0c25")]}],
     ),
     (
         "ToolCall.signature",  # a caller's own, which is none of Anthropic's

@@ -68,7 +68,7 @@ from multiturn.messages import (
     tool_result,
     user,
 )
-from multiturn.models.http import Retries
+from multiturn.models.limits import Retries
 from multiturn.models.remote import Endpoint, RemoteModel
 from multiturn.notices import Notice
 from multiturn.path import Path

@@ -198,7 +198,13 @@ MESSAGES: list[tuple[Message, list[dict[str, Any]]]] = [
     # ... but another provider might choke on broken ones for ever
     (
         by(BY_OTHER, call(arguments='{"x')),
-        [{"role": "assistant", "content": None, "tool_calls": [function('{"invalid_json":"{\\"x"}')]}],
+        [
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [function('{"invalid_json":"{\\"x"}', "call_74196fe72")],
+            }
+        ],
     ),
     # a refusal
     (assistant(Refusal("No.")), [{"role": "assistant", "content": None, "refusal": "No."}]),
@@ -468,7 +474,14 @@ DIALECTS: list[tuple[Dialect, Message, list[dict[str, Any]]]] = [
     (
         Dialect(reasoning_field="reasoning_content", reasoning_required=True),
         by(BY_OTHER, Reasoning("hm", signature="s"), call()),
-        [{"role": "assistant", "content": None, "reasoning_content": "", "tool_calls": [function()]}],
+        [
+            {
+                "role": "assistant",
+                "content": None,
+                "reasoning_content": "",
+                "tool_calls": [function(id="call_74196fe72")],
+            }
+        ],
     ),
     (
         Dialect(reasoning_field="reasoning_content", reasoning_required=True),

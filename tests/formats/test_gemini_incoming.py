@@ -23,6 +23,7 @@ from multiturn.formats.gemini import (
     encode_messages,
     encode_request,
 )
+from multiturn.formats.gemini.calls import SKIP
 from multiturn.messages import (
     Audio,
     File,
@@ -393,7 +394,16 @@ def test_what_has_gone_over_the_wire_once_goes_unchanged(messages: list[Message]
     known = [_without_opaque(message) for message in messages]
     once = json.loads(b"[%s]" % encode_messages(known, dialect))
     if once:
-        assert json.loads(b"[%s]" % encode_messages(decode_messages(once), dialect)) == once
+        again = json.loads(b"[%s]" % encode_messages(decode_messages(once), dialect))
+        assert _without_excuses(again) == _without_excuses(once)
+
+
+def _without_excuses(contents: Any) -> Any:
+    """Without the dummy signature, which a call of Gemini's own that has none gets once nobody knows whose it is."""
+    return [
+        {**content, "parts": [{k: v for k, v in part.items() if v != SKIP} for part in content["parts"]]}
+        for content in contents
+    ]
 
 
 def _without_opaque(message: Message) -> Message:

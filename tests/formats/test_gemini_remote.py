@@ -37,7 +37,7 @@ from multiturn.messages import (
     tool_result,
     user,
 )
-from multiturn.models.http import Retries, Timeouts
+from multiturn.models.limits import Retries, Timeouts
 from multiturn.models.remote import Endpoint, RemoteModel
 from multiturn.notices import Notice
 from multiturn.path import Path

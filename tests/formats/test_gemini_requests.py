@@ -441,7 +441,7 @@ def _with_secrets(message: Message) -> Message:
 
 DIALECTS: list[tuple[Dialect, Message, list[dict[str, Any]]]] = [
     # no dummy signature
-    (PLAIN, by(BY_OTHER, call()), [answered(function())]),
+    (PLAIN, by(BY_OTHER, call()), [answered(function(id="dbfcfd0d8"))]),
     # no media within results
     (
         PLAIN,
@@ -452,7 +452,7 @@ DIALECTS: list[tuple[Dialect, Message, list[dict[str, Any]]]] = [
     (
         Dialect(provider="vertex"),
         by(BY_GEMINI, Text("a", signature="s"), call(signature="s")),
-        [answered("a", function(signature=SKIP))],
+        [answered("a", function(id="dbfcfd0d8", signature=SKIP))],
     ),
 ]
 

@@ -224,7 +224,7 @@ ITEMS: list[tuple[str | list[dict[str, Any]], tuple[Message, ...]]] = [
         (
             tool_result("call_1", "a"),
             Message("tool", (ToolResult("call_2"),)),
-            Message("tool", (ToolResult("call_3", (Text("see"), Image(PNG, "low"))),)),
+            Message("tool", (ToolResult("call_3", (Text("see"), Image(PNG, "low")), kind="custom"),)),
         ),
     ),
     # what only its provider understands: of the model, and of the client

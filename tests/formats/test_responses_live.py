@@ -16,7 +16,7 @@ from multiturn.errors import ModelError, ProviderFailed, RateLimited, StateLost,
 from multiturn.formats import responses
 from multiturn.formats.responses import Dialect
 from multiturn.messages import Message, Opaque, Origin, Reasoning, Text, ToolCall, Usage, tool_result, user
-from multiturn.models.http import Retries
+from multiturn.models.limits import Retries
 from multiturn.models.remote import Endpoint, RemoteModel
 from multiturn.notices import Notice
 from multiturn.path import Path

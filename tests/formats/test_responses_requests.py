@@ -198,7 +198,10 @@ MESSAGES: list[tuple[Message, list[dict[str, Any]]]] = [
     (assistant(ToolCall("call_1", "f")), [function("{}")]),
     (by(BY_OPENAI, ToolCall("call_1", "f", '{ "x" : 1.0 ')), [function('{ "x" : 1.0 ')]),
     # ... but another provider might choke on broken ones for ever
-    (by(BY_OTHER, ToolCall("call_1", "f", '{"x')), [function('{"invalid_json":"{\\"x"}')]),
+    (
+        by(BY_OTHER, ToolCall("call_1", "f", '{"x')),
+        [function('{"invalid_json":"{\\"x"}', call_id="call_74196fe72")],
+    ),
     # results: text, nothing, and media in their place
     (tool_result("call_1", "ok"), [output("ok")]),
     (Message("tool", (ToolResult("call_1"),)), [output("")]),

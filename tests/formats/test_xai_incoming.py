@@ -67,7 +67,7 @@ MESSAGES: list[tuple[Proto, Message]] = [
         sdk.user(sdk.image("data:image/webp;base64,AAAA", detail="high")),
         user(Image(Inline(b"\0\0\0", "image/webp"), "high")),
     ),
-    (sdk.user(sdk.image("iVBORw==")), user(Image(Inline(b"\x89PNG", "image/png")))),
+    (sdk.user(sdk.image("iVBORw0KGgo=")), user(Image(Inline(b"\x89PNG\r\n\x1a\n", "image/png")))),
     (sdk.user(sdk.image("/9j/")), user(Image(Inline(b"\xff\xd8\xff", "image/jpeg")))),
     # files
     (sdk.user(sdk.file("file-1")), user(File(Uploaded("file-1", "xai")))),

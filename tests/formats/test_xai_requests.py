@@ -154,7 +154,7 @@ MESSAGES: list[tuple[Message, list[Proto]]] = [
     # arguments: none are an empty object; the model's own are kept to the letter, but not another's broken ones
     (assistant(call("")), [said("", calls("{}"))]),
     (by(HOME, call('{"x')), [said("", calls('{"x'))]),
-    (by(OTHER, call('{"x')), [said("", calls('{"invalid_json":"{\\"x"}'))]),
+    (by(OTHER, call('{"x')), [said("", calls('{"invalid_json":"{\\"x"}', "call_74196fe72"))]),
     # thinking, visible and encrypted
     (
         by(HOME, Reasoning("hm", encrypted="gAAA"), "x"),

@@ -23,7 +23,7 @@ from multiturn.errors import (
     StreamCut,
 )
 from multiturn.messages import user
-from multiturn.models.http import Retries, Timeouts
+from multiturn.models.limits import Retries, Timeouts
 from multiturn.models.registry import resolve
 from multiturn.notices import Notice
 from multiturn.path import Path

@@ -24,7 +24,8 @@ from multiturn.errors import (
 )
 from multiturn.formats.retry_after import retry_after_s
 from multiturn.models import http
-from multiturn.models.http import HttpReply, HttpTransport, Retries, Timeouts, proxy_for
+from multiturn.models.http import HttpReply, HttpTransport, proxy_for
+from multiturn.models.limits import Retries, Timeouts
 from upstream import (
     Upstream,
     cut_after,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multiturn.headers import Picture, picture, wav
 from multiturn.messages import Audio, File, Image, Inline, Message, Part, Uploaded, Url, Video, assistant, user
-from multiturn.models.offline.headers import Picture, picture, wav
 from multiturn.models.offline.model import answer_to
 from multiturn.path import Path
 from multiturn.request import Request

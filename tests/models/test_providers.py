@@ -24,7 +24,7 @@ from multiturn.messages import (
     system,
     user,
 )
-from multiturn.models.http import Timeouts
+from multiturn.models.limits import Timeouts
 from multiturn.models.providers import PROVIDERS
 from multiturn.models.registry import resolve
 from multiturn.path import Path

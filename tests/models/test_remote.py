@@ -20,7 +20,7 @@ from multiturn.errors import (
 from multiturn.formats import chat_completions
 from multiturn.formats.chat_completions import Dialect
 from multiturn.messages import Message, Usage, assistant, user
-from multiturn.models.http import Retries, Timeouts
+from multiturn.models.limits import Retries, Timeouts
 from multiturn.models.remote import MAX_REPLY_BYTES, Endpoint, RemoteModel
 from multiturn.notices import Notice
 from multiturn.path import Path

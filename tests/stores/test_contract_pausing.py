@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from multiturn.deltas import CallsStarted, Said, TextDelta
+from multiturn.deltas import CallsStarted, Draft, Said, TextDelta
 from multiturn.errors import ConversationBusy, InvalidInput, NotFound
 from multiturn.messages import Message, Text, ToolCall, assistant, tool_result
 from multiturn.stores.base import Store
@@ -118,7 +118,7 @@ async def test_what_is_kept_is_there_before_the_turn_ends(store: Store) -> None:
 def test_a_crash_between_tools_leaves_a_paused_turn() -> None:
     turn = new_turn()
     one, two = tool_result("call_1", "seen"), tool_result("call_2", "gone")
-    drafts = [TextDelta("I will lo"), Said(CALLS), CallsStarted(("call_1", "call_2")), Said(two)]
+    drafts: list[Draft] = [TextDelta("I will lo"), Said(CALLS), CallsStarted(("call_1", "call_2")), Said(two)]
     left = crashed(turn, drafts, before=Totals(), at=3.0)
     assert (left.status, left.reason) == (TurnStatus.PAUSED, "crashed")
     assert left.output == (CALLS, two)

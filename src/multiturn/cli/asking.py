@@ -10,8 +10,19 @@ from multiturn.cli.signals import Signals, Stopped
 from multiturn.cli.views import View
 from multiturn.conversation import Conversation
 from multiturn.errors import MultiturnError
-from multiturn.events import PartContent, ReasoningContent, RunCompleted, RunStarted
+from multiturn.events import (
+    PartContent,
+    ReasoningContent,
+    RunCompleted,
+    RunNotice,
+    RunPaused,
+    RunStarted,
+    ToolCallCompleted,
+    ToolCallError,
+    ToolCallStarted,
+)
 from multiturn.inputs import Input
+from multiturn.messages import Opaque
 from multiturn.turns import Turn
 
 
@@ -47,6 +58,16 @@ async def _stream(
                     return event.reply.turn
                 case ReasoningContent():
                     view.add("reasoning", event.reasoning)
+                case RunPaused():
+                    return event.reply.turn
+                case ToolCallStarted():
+                    view.add("reasoning", f"\n→ {event.call.name}({event.call.arguments})\n")
+                case ToolCallCompleted() | ToolCallError():
+                    view.add("reasoning", f"← {event.result.text[:200]}\n")
+                case RunNotice():
+                    view.add("reasoning", f"\n({event.notice.text})\n")
+                case PartContent(part=Opaque(kind=kind)):
+                    view.add("reasoning", f"\n[{kind or 'opaque'}]\n")
                 case PartContent():
                     view.add("answer", f"[{type(event.part).__name__.lower()}]")
                 case _:

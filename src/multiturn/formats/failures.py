@@ -22,8 +22,8 @@ from multiturn.errors import (
     RequestRejected,
     RequestTooLarge,
 )
-from multiturn.formats.chat_completions.dialect import Dialect
 from multiturn.formats.retry_after import retry_after_s
+from multiturn.formats.switching import Target
 
 _OVERFLOW = re.compile(
     r"context_length_exceeded|context length exceeded"
@@ -79,7 +79,7 @@ class Complaint(msgspec.Struct, frozen=True):
         return STATUS_OF.get(self.code or "") or STATUS_OF.get(self.type or "")
 
 
-def decode_error(status: int, headers: Mapping[str, str], body: bytes, dialect: Dialect) -> ModelError:
+def decode_error(status: int, headers: Mapping[str, str], body: bytes, dialect: Target) -> ModelError:
     """The error that this answer with a status of 400 and above means."""
     lowered = {name.lower(): value for name, value in headers.items()}
     return error_of(
@@ -93,7 +93,7 @@ def decode_error(status: int, headers: Mapping[str, str], body: bytes, dialect: 
     )
 
 
-def reported_error(body: bytes, dialect: Dialect, *, streamed: bool, certain: bool = False) -> ModelError | None:
+def reported_error(body: bytes, dialect: Target, *, streamed: bool, certain: bool = False) -> ModelError | None:
     """The error that a reply of status 200, or a chunk of its stream, consists of; None if it is none, unless it is
     `certain` that it is one."""
     found = complaint(body)
@@ -106,7 +106,7 @@ def reported_error(body: bytes, dialect: Dialect, *, streamed: bool, certain: bo
 def error_of(
     found: Complaint,
     status: int | None,
-    dialect: Dialect,
+    dialect: Target,
     *,
     said: str,
     body: bytes,
@@ -144,7 +144,7 @@ def _kind(status: int | None, found: Complaint) -> type[ModelError]:
 
 
 def _advice(
-    kind: type[ModelError], status: int | None, found: Complaint, dialect: Dialect, retry_after_s: float | None
+    kind: type[ModelError], status: int | None, found: Complaint, dialect: Target, retry_after_s: float | None
 ) -> str:
     if kind is AuthenticationFailed:
         return f"Check {dialect.key_variable or 'the key'}."
@@ -234,7 +234,7 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub("[key]", text)
 
 
-def unreadable(body: bytes, dialect: Dialect, problem: str) -> InvalidReply:
+def unreadable(body: bytes, dialect: Target, problem: str) -> InvalidReply:
     """The error for a reply that is no answer in this format."""
     start = without_secrets(body[:200].decode("utf-8", "replace"))
     return InvalidReply(

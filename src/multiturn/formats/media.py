@@ -1,33 +1,17 @@
-"""Bytes as data URLs and back, and the names of audio formats."""
+"""Bytes as data URLs and back, the names that OpenAI has for audio formats, and sizes in words."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import math
 from urllib.parse import unquote_to_bytes
 
+from multiturn.media_types import SUFFIXES, by_name, canonical, recognised, spellings
 from multiturn.messages import Inline
 
-AUDIO_FORMATS = {
-    "audio/wav": "wav",
-    "audio/x-wav": "wav",
-    "audio/wave": "wav",
-    "audio/vnd.wave": "wav",
-    "audio/mpeg": "mp3",
-    "audio/mp3": "mp3",
-}
 AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
-FILE_TYPES = {
-    ".pdf": "application/pdf",
-    ".txt": "text/plain",
-    ".md": "text/markdown",
-    ".csv": "text/csv",
-    ".html": "text/html",
-    ".json": "application/json",
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-}
+AUDIO_FORMATS = {spelling: name for name, media_type in AUDIO_TYPES.items() for spelling in spellings(media_type)}
 
 
 def data_url(inline: Inline) -> str:
@@ -55,20 +39,23 @@ def from_base64(text: str) -> bytes:
 
 def file_name(media_type: str) -> str:
     """A name for a file that has none; OpenAI wants one."""
-    return "file" + next((suffix for suffix, kind in FILE_TYPES.items() if kind == media_type), "")
+    plain = canonical(media_type)
+    return "file" + next((suffix for suffix, kind in SUFFIXES.items() if kind == plain), "")
 
 
 def file_type(name: str | None) -> str:
     """The media type that a file's name suggests."""
-    return FILE_TYPES.get("." + (name or "").rpartition(".")[2].lower(), "application/octet-stream")
+    return by_name(name) or "application/octet-stream"
 
 
 def audio_type(data: bytes) -> str:
-    """The media type of a recording, by its first bytes; a reply does not say which format was asked for."""
+    """The media type of a recording, by its bytes; a reply does not say which format was asked for."""
     if data.startswith(b"RIFF"):
         return "audio/wav"
-    if data.startswith((b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")):
-        return "audio/mpeg"
-    if data.startswith(b"fLaC"):
-        return "audio/flac"
-    return "audio/ogg" if data.startswith(b"OggS") else "audio/pcm"
+    found = recognised(data) or ""
+    return found if found.startswith("audio/") else "audio/pcm"
+
+
+def in_mib(count: int) -> str:
+    """So many bytes in words, rounded up: `8.1 MiB`."""
+    return f"{math.ceil(count / (1 << 20) * 10) / 10:.1f}".removesuffix(".0") + " MiB"

@@ -6,22 +6,25 @@ another one, whatever a format then makes of the rest:
 - Signatures, encrypted reasoning, item ids, opaque items, audio ids and the ids of uploaded files go back to the
   provider and the format that they came from, byte for byte, and to nobody else.
 - Another provider's visible thinking is dropped, or sent as text (`Switching.reasoning`).
-- Tool call ids that the target does not take, or that another provider plainly made, are made anew from the old ones;
-  a call and its result keep the same one, for the new id depends on nothing but the old.
-- An image, a recording, a video or a file that the target cannot read becomes a line that says what was there. In
-  this turn's own input it is an error instead (`check_input`), unless the policy is to describe it.
+- Tool call ids that another provider made, or that the target does not take, are made anew from the old ones; a call
+  and its result get the same one, for the new id depends on nothing but the old.
+- An image, a recording, a video or a file that the target cannot read, or that is beyond its limits, becomes a line
+  that says what was there. In this turn's own input it is an error instead (`check_input`), unless the policy is to
+  describe it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
 from multiturn.errors import InvalidInput
+from multiturn.formats.limits import Limits, excess, known_limits, total_excess
+from multiturn.formats.limits import Media as Media
 from multiturn.messages import (
     Audio,
     File,
@@ -42,7 +45,6 @@ from multiturn.messages import (
 )
 
 Modality: TypeAlias = Literal["image", "audio", "video", "file"]
-Media: TypeAlias = Image | Audio | Video | File
 
 RULES = {
     "reasoning dropped": "thinking of another provider is not sent",
@@ -50,7 +52,7 @@ RULES = {
     "signature dropped": "signatures and encrypted content go back to their own provider alone",
     "item dropped": "an item that only its own provider understands is not sent",
     "call id rewritten": "tool calls and their results carry ids that this provider takes",
-    "media described": "what this model cannot read is named in a line of text",
+    "media described": "what this model cannot read, or its provider does not take, is named in a line of text",
     "upload described": "a file held by another provider is named in a line of text",
 }
 """Every rule that `switched` may apply, and what it does, in words for people."""
@@ -79,6 +81,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[Modality, ...] | None = None
     """What the model reads beside text; None if that is not known, and then everything is sent."""
 
+    limits: Limits | None = None
+    """How much it takes of these; None for what is known of its provider."""
+
     switching: Switching = Switching()
     """The user's choices."""
 
@@ -103,26 +108,39 @@ def switched(
 ) -> list[Message]:
     """The messages as `target` may see them. `note` is told of each rule of `RULES` that changed something, once for
     each time."""
-    return [_message(message, target, note) for message in messages]
+    messages = tuple(messages)
+    foreign = {call.call_id for each in messages if not is_home(each.origin, target) for call in each.tool_calls}
+    return [_message(message, target, foreign, note) for message in messages]
 
 
 def check_input(messages: Sequence[Message], target: Target, model: str) -> None:
-    """Raise `InvalidInput` for input that the model cannot read, where the policy is to reject it, and for files that
-    another provider holds."""
-    for part in (part for message in messages for whole in message.parts for part in _with_inner(whole)):
-        if not isinstance(part, Image | Audio | Video | File):
-            continue
-        kind, source = type(part).__name__.lower(), part.source
-        if isinstance(source, Uploaded) and source.provider != target.provider:
-            raise InvalidInput(
-                f"{kind} {source.file_id!r} is held by {source.provider}, and this request goes to {target.provider}; "
-                f"upload it there, or give its bytes"
-            )
-        if not _reads(part, target) and target.switching.media == "reject":
-            raise InvalidInput(
-                f"{model} cannot read {kind} input; choose a model that can, or let it be described in words with "
-                f"Switching(media='describe')"
-            )
+    """Raise `InvalidInput` for input that the model cannot read or its provider does not take, where the policy is to
+    reject it, for more than one request may hold, and for files that another provider holds."""
+    said: list[Media] = []
+    for message in messages:
+        for part in (part for whole in message.parts for part in _with_inner(whole)):
+            if isinstance(part, Image | Audio | Video | File):
+                _check_medium(part, target, model)
+                said += [part] if message.role != "assistant" and _reads(part, target) else []
+    if too_much := total_excess(said, _limits(target)):
+        raise InvalidInput(f"{target.provider} {too_much}")
+
+
+def _check_medium(part: Media, target: Target, model: str) -> None:
+    kind, source = type(part).__name__.lower(), part.source
+    if isinstance(source, Uploaded) and source.provider != target.provider:
+        raise InvalidInput(
+            f"{kind} {source.file_id!r} is held by {source.provider}, and this request goes to {target.provider}; "
+            f"upload it there, or give its bytes"
+        )
+    if target.switching.media == "describe":
+        return
+    described = "let it be described in words with Switching(media='describe')"
+    if not _knows(part, target):
+        raise InvalidInput(f"{model} cannot read {kind} input; choose a model that can, or {described}")
+    if too_much := excess(part, _limits(target)):
+        name = f" ({part.name})" if isinstance(part, File) and part.name else ""
+        raise InvalidInput(f"{target.provider} {too_much}, or {described}{name}")
 
 
 def _with_inner(part: Part) -> Iterator[Part]:
@@ -131,15 +149,15 @@ def _with_inner(part: Part) -> Iterator[Part]:
         yield from part.parts
 
 
-def _message(message: Message, target: Target, note: Callable[[str], object]) -> Message:
+def _message(message: Message, target: Target, foreign: Set[str], note: Callable[[str], object]) -> Message:
     home = is_home(message.origin, target)
-    parts = tuple(new for part in message.parts for new in _part(part, home, target, note))
+    parts = tuple(new for part in message.parts for new in _part(part, home, target, foreign, note))
     if home and parts == message.parts:
         return message
     return msgspec.structs.replace(message, parts=parts, id=message.id if home else None)
 
 
-def _part(part: Part, home: bool, target: Target, note: Callable[[str], object]) -> Iterator[Part]:
+def _part(part: Part, home: bool, target: Target, foreign: Set[str], note: Callable[[str], object]) -> Iterator[Part]:
     match part:
         case Text() if not home:
             yield _plain_text(part, note)
@@ -155,8 +173,9 @@ def _part(part: Part, home: bool, target: Target, note: Callable[[str], object])
         case ToolCall():
             yield _call(part, home, target, note)
         case ToolResult():
-            inner = tuple(new for each in part.parts for new in _part(each, home, target, note))
-            call_id = _call_id(part.call_id, target, note)
+            inner = tuple(new for each in part.parts for new in _part(each, home, target, foreign, note))
+            of_other = part.call_id in foreign or not is_home(part.origin, target)
+            call_id = _call_id(part.call_id, of_other, target, note)
             id = part.id if home else None
             yield msgspec.structs.replace(part, call_id=call_id, parts=inner, id=id)
         case Image() | Audio() | Video() | File():
@@ -184,7 +203,7 @@ def _thought(part: Reasoning, target: Target, note: Callable[[str], object]) -> 
 
 
 def _call(part: ToolCall, home: bool, target: Target, note: Callable[[str], object]) -> ToolCall:
-    call_id = _call_id(part.call_id, target, note)
+    call_id = _call_id(part.call_id, not home, target, note)
     if home:
         return msgspec.structs.replace(part, call_id=call_id)
     if part.signature:
@@ -196,9 +215,9 @@ _MARKS = ("call_", "toolu_")
 """What the ids of OpenAI and its kin, and of Anthropic, begin with."""
 
 
-def _call_id(id: str, target: Target, note: Callable[[str], object]) -> str:
-    foreign = any(id.startswith(mark) for mark in _MARKS if mark != target.call_prefix)
-    if not foreign and re.fullmatch(target.call_ids, id):
+def _call_id(id: str, foreign: bool, target: Target, note: Callable[[str], object]) -> str:
+    marked = any(id.startswith(mark) for mark in _MARKS if mark != target.call_prefix)
+    if not foreign and not marked and re.fullmatch(target.call_ids, id):
         return id
     note("call id rewritten")
     return target.call_prefix + hashlib.sha256(id.encode(errors="replace")).hexdigest()[:9]
@@ -218,6 +237,14 @@ def _media(part: Media, home: bool, target: Target, note: Callable[[str], object
 
 
 def _reads(part: Media, target: Target) -> bool:
+    return _knows(part, target) and excess(part, _limits(target)) is None
+
+
+def _limits(target: Target) -> Limits:
+    return known_limits(target.provider, target.format) if target.limits is None else target.limits
+
+
+def _knows(part: Media, target: Target) -> bool:
     return target.inputs is None or type(part).__name__.lower() in target.inputs
 
 

@@ -15,8 +15,9 @@ from multiturn.request import Request
 
 def continued(request: Request, target: Target) -> Request | None:
     """The same request with only what came after the last answer, which names that answer; None where its provider
-    does not hold it: another provider's, one that was stopped half-way, or none at all."""
-    if not target.keeps_answers or request.settings.store is False:
+    does not hold it: another provider's, one that was stopped half-way, or none at all; and None where it holds more
+    than the model is to see."""
+    if not target.keeps_answers or request.settings.store is False or request.whole:
         return None
     since: list[Message] = []
     for messages in (request.input, *(turn.messages for turn in reversed(request.path.turns))):

@@ -64,14 +64,14 @@ def resolve(
     if not isinstance(model, str):
         return model
     name = model.strip()
-    if name == "offline":
-        from multiturn.models.offline import OfflineModel
-
-        return OfflineModel()
     if client is not None:
         from multiturn.models.sdk import through
 
         return through(client, name, api=api, switching=switching or Switching())
+    if name == "offline":
+        from multiturn.models.offline import OfflineModel
+
+        return OfflineModel()
     provider, name, url = _found(name, base_url)
     variable = key_variable(provider, base_url)
     key = (api_key or os.environ.get(variable or "", "")).strip() or None
@@ -88,7 +88,7 @@ def resolve(
     dialect = msgspec.structs.replace(
         dialect,
         key_variable=variable or dialect.key_variable,
-        inputs=_inputs(provider, dialect, name),
+        inputs=inputs_of(provider, dialect, name),
         switching=switching,
     )
     return RemoteModel(name, endpoint, format_of(dialect), dialect, key=key, timeouts=timeouts, retries=retries)
@@ -107,7 +107,7 @@ def info_of(provider: Provider, name: str) -> ModelInfo:
     return next((info for info in provider.models if info.id == name), None) or catalogue.find(provider.name, name)
 
 
-def _inputs(provider: Provider, dialect: Target, name: str) -> tuple[Modality, ...] | None:
+def inputs_of(provider: Provider, dialect: Target, name: str) -> tuple[Modality, ...] | None:
     """What the model reads, as far as its dialect can carry it."""
     if provider.reads is not None:
         return provider.reads

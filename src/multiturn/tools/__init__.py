@@ -16,8 +16,9 @@ from multiturn.tools.calls import call_all as call_all
 from multiturn.tools.context import ToolContext as ToolContext
 from multiturn.tools.failures import Errors as Errors
 from multiturn.tools.failures import ToolFailed as ToolFailed
+from multiturn.tools.tool import AnyTool as AnyTool
 from multiturn.tools.tool import Tool as Tool
 from multiturn.tools.tool import by_name as by_name
 from multiturn.tools.tool import tool as tool
 
-__all__ = ["Errors", "Tool", "ToolContext", "ToolFailed", "by_name", "call", "call_all", "tool"]
+__all__ = ["AnyTool", "Errors", "Tool", "ToolContext", "ToolFailed", "by_name", "call", "call_all", "tool"]

@@ -7,9 +7,8 @@ built once and read for every call; each value is decoded once, by a decoder tha
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -41,7 +40,7 @@ class Arguments(Protocol):
     schema: msgspec.Raw
 
     def read(self, text: str) -> dict[str, Any]:
-        """The values by name. Raises `InvalidArguments`, and nothing else."""
+        """The values by name. Raises `InvalidArguments`, and `RecursionError` for what is nested too deeply."""
         ...
 
 
@@ -71,10 +70,10 @@ class FromSignature:
                 values[name] = self._codec(name).decode(data)
             except Wrong as error:
                 wrong.extend(Problem(name + problem.where, problem.text) for problem in error.problems)
-            except Exception as error:  # a type's own check, or JSON too deep
+            except Exception as error:  # from a type's own check
                 wrong.append(Problem(name, f"{type(error).__name__}: {error}"))
         if wrong:
-            raise _invalid(_wrong(problem, self._schema) for problem in wrong)
+            raise _invalid(wrong, self._schema)
         return values
 
     def _without_nulls(self, text: str) -> dict[str, msgspec.Raw]:
@@ -96,25 +95,25 @@ class FromSchema:
         self, schema: Mapping[str, Any] | msgspec.Raw | bytes, *, strict: bool = False, reserved: Collection[str] = ()
     ) -> None:
         """Raises `InvalidInput` for what is not the JSON schema of an object, or cannot be said in strict mode."""
-        written = _any_object(schema)
+        try:
+            data = _encode(schema) if isinstance(schema, Mapping) else bytes(schema)
+            written = _any_decoder.decode(data)
+        except (msgspec.DecodeError, TypeError, ValueError) as error:
+            raise InvalidInput(f"`parameters` is not a JSON schema: {error}") from error
         self._schema = _of_object(written)
         self._strict = strict
         self._reserved = reserved
-        self.schema = _shown(self._schema, strict)
-        if not isinstance(schema, Mapping) and not strict and written == self._schema:
-            self.schema = msgspec.Raw(bytes(schema))  # as it was written
+        untouched = not strict and written == self._schema
+        self.schema = msgspec.Raw(data) if untouched else _shown(self._schema, strict)
 
     def read(self, text: str) -> dict[str, Any]:
         values: dict[str, Any] = _object(text, _any_decoder)
-        try:
-            if self._strict and "null" in text:
-                values = schemas.without_nulls(values, self._schema, self._schema)
-            found = [*islice(problems(values, self._schema, self._schema), _SHOWN_PROBLEMS)]
-        except RecursionError:
-            raise InvalidArguments("the arguments are nested too deeply") from None
-        found += [Problem(name, "unknown") for name in values if name in self._reserved]
-        if found:
-            raise _invalid(_wrong(problem, self._schema) for problem in found)
+        if self._strict and "null" in text:
+            values = schemas.without_nulls(values, self._schema, self._schema)
+        wrong = [*problems(values, self._schema, self._schema)]
+        wrong += [Problem(name, "unknown") for name in values if name in self._reserved]
+        if wrong:
+            raise _invalid(wrong, self._schema)
         return values
 
 
@@ -131,17 +130,16 @@ def _object(text: str, decoder: msgspec.json.Decoder[dict[str, T]]) -> dict[str,
         raise InvalidArguments(f"the arguments must be one JSON object: {error}") from error
     except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidArguments(f"the arguments are not JSON: {error}; send one JSON object") from error
-    except RecursionError:
-        raise InvalidArguments("the arguments are nested too deeply") from None
 
 
-def _invalid(wrong: Iterable[str]) -> InvalidArguments:
-    shown = [*wrong]
-    more = [f"- and {len(shown) - _SHOWN_PROBLEMS} more"] if len(shown) > _SHOWN_PROBLEMS else []
-    return InvalidArguments("\n".join(["the arguments do not fit:", *shown[:_SHOWN_PROBLEMS], *more]))
+def _invalid(wrong: Sequence[Problem], schema: Schema) -> InvalidArguments:
+    lines = [_line(problem, schema) for problem in wrong[:_SHOWN_PROBLEMS]]
+    if len(wrong) > len(lines):
+        lines.append(f"- and {len(wrong) - len(lines)} more")
+    return InvalidArguments("\n".join(["the arguments do not fit:", *lines]))
 
 
-def _wrong(problem: Problem, schema: Schema) -> str:
+def _line(problem: Problem, schema: Schema) -> str:
     """`- days[0].x: expected integer, got "two"; days wants {"type":"array",…}`"""
     properties: Mapping[str, Any] = schema.get("properties", {})
     steps = re.split(r"[.\[]", problem.where)
@@ -167,15 +165,14 @@ def _codec(parameter: Parameter) -> Codec:
 def _schema_of(signature: Signature, codecs: Mapping[str, Codec], extra: Codec | None) -> Schema:
     found, definitions = schemas_of([*codecs.values(), *([extra] if extra else [])])
     pairs = zip(signature.parameters, found, strict=False)
-    made = {
-        "type": "object",
-        "properties": {each.name: _described(each, schema) for each, schema in pairs},
-        "required": [each.name for each in signature.parameters if each.is_required],
-        "additionalProperties": (found[-1] or True) if extra else False,
-        "$defs": definitions,
-    }
     return schemas.short(
-        {key: value for key, value in made.items() if value or key in ("properties", "additionalProperties")}
+        {
+            "type": "object",
+            "properties": {each.name: _described(each, schema) for each, schema in pairs},
+            "required": [each.name for each in signature.parameters if each.is_required],
+            "additionalProperties": (found[-1] or True) if extra else False,
+            "$defs": definitions,
+        }
     )
 
 
@@ -187,13 +184,6 @@ def _described(parameter: Parameter, schema: Schema) -> Schema:
         with suppress(TypeError, ValueError, RecursionError):  # a default that JSON cannot say is not shown
             made["default"] = msgspec.to_builtins(parameter.default)
     return made
-
-
-def _any_object(schema: Mapping[str, Any] | msgspec.Raw | bytes) -> dict[str, Any]:
-    try:
-        return dict(schema) if isinstance(schema, Mapping) else _any_decoder.decode(schema)
-    except msgspec.DecodeError as error:
-        raise InvalidInput(f"`parameters` is not a JSON schema: {error}") from error
 
 
 def _of_object(schema: dict[str, Any]) -> Schema:

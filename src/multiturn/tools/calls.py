@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from multiturn.messages import ToolCall, ToolResult
 from multiturn.tools.arguments import InvalidArguments
 from multiturn.tools.checking import there_are
 from multiturn.tools.context import ToolContext
-from multiturn.tools.failures import error_text
+from multiturn.tools.failures import ToolFailed, error_text
 from multiturn.tools.results import ResultPart, parts_of
 from multiturn.tools.threads import in_thread
-from multiturn.tools.tool import MAX_RESULT_BYTES, Tool
-
-AnyTool = Tool[..., Any]
+from multiturn.tools.tool import MAX_RESULT_BYTES, AnyTool
 
 
 async def call(tools: Mapping[str, AnyTool], call: ToolCall, context: ToolContext) -> ToolResult:
@@ -31,8 +29,8 @@ async def call(tools: Mapping[str, AnyTool], call: ToolCall, context: ToolContex
         outcome = _told(f"there is no tool {call.name!r}; {there_are(tools)}")
     else:
         try:
-            work = tool.bind(tool.arguments.read(call.arguments), context)
-        except InvalidArguments as error:
+            work = tool.bind(tool.read(call.arguments), context)
+        except (InvalidArguments, ToolFailed) as error:
             outcome = _told(str(error))
         else:
             outcome = await _in_time(tool, work, context)

@@ -92,7 +92,7 @@ def _with_format(hint: Hint) -> Hint:
     """msgspec calls a datetime a string and no more, for it takes one without a zone too; a model wants to know."""
     origin: Any = get_origin(hint)
     args = get_args(hint)
-    if hint in _FORMATS:
+    if isinstance(hint, type) and hint in _FORMATS:
         return Annotated[hint, msgspec.Meta(extra_json_schema={"format": _FORMATS[hint]})]
     if origin in (Union, types.UnionType):
         return Union[tuple(_with_format(arg) for arg in args)]  # noqa: UP007

@@ -31,7 +31,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
     (b"%PDF-", "application/pdf"),
-    (b"ID3", "audio/mpeg"),
+    (b"ID3\x02", "audio/mpeg"),
+    (b"ID3\x03", "audio/mpeg"),
+    (b"ID3\x04", "audio/mpeg"),
     (b"\xff\xfb", "audio/mpeg"),
     (b"fLaC", "audio/flac"),
     (b"OggS", "audio/ogg"),
@@ -48,7 +50,7 @@ def parts_of(value: object, *, limit_bytes: int, says_none: bool = False) -> tup
         value = list(value)
         if all(isinstance(item, str) for item in value):
             value = "".join(value)
-    if isinstance(value, Text | Image | Audio | Video | File):
+    if isinstance(value, ResultPart):
         value = (value,)
     if isinstance(value, list | tuple) and _are_parts(value):
         return _within([Text(item) if isinstance(item, str) else item for item in value], limit_bytes)

@@ -6,7 +6,7 @@ Plain functions that give back new schemas and change none.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -64,7 +64,7 @@ def _plain(schema: Schema) -> Schema:
 
 
 def _inlined(schema: Schema) -> Schema:
-    uses = Counter(_references(schema))
+    uses = Counter(_references(schema, []))
     definitions = schema.get("$defs", {})
 
     def change(inner: Schema) -> Schema:
@@ -72,7 +72,7 @@ def _inlined(schema: Schema) -> Schema:
         if reference is None:
             return _changed(inner, change)
         siblings = {key: value for key, value in inner.items() if key != "$ref"}
-        if uses[reference] == 1:
+        if uses[reference] == 1 and _name(reference) in definitions:
             return change({**definitions[_name(reference)], **siblings})
         # Before draft 2019-09 what stands beside `$ref` is ignored, and OpenAI's strict mode refuses it.
         return {"anyOf": [{"$ref": reference}], **siblings} if siblings else inner
@@ -82,17 +82,12 @@ def _inlined(schema: Schema) -> Schema:
     return _changed({**made, "$defs": often} if often else made, change)
 
 
-def _references(schema: Schema) -> Iterator[str]:
-    """Every `$ref`, as often as it stands there."""
-    found: list[str] = []
-
-    def look(inner: Schema) -> Schema:
-        if "$ref" in inner:
-            found.append(inner["$ref"])
-        return _changed(inner, look)
-
-    look(schema)
-    yield from found
+def _references(schema: Schema, found: list[str]) -> list[str]:
+    """Every `$ref`, as often as it stands there, added to `found`."""
+    if "$ref" in schema:
+        found.append(schema["$ref"])
+    _changed(schema, lambda inner: (_references(inner, found), inner)[1])
+    return found
 
 
 def _name(reference: str) -> str:

@@ -58,7 +58,7 @@ def read(func: Callable[..., Any]) -> Signature:
     cannot be seen, one with an annotation that leads nowhere."""
     try:
         signature = inspect.signature(func)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, NameError) as error:
         raise InvalidInput(f"its parameters cannot be seen ({error}); wrap it in a function of your own") from error
     made, seen = _outline(func, signature)
     if any(each.kind is _P.VAR_POSITIONAL for each in seen):
@@ -77,12 +77,14 @@ def read(func: Callable[..., Any]) -> Signature:
     )
 
 
-def read_loosely(func: Callable[..., Any]) -> Signature:
+def read_loosely(func: Callable[..., Any] | None) -> Signature:
     """As much as a call by a schema of somebody's own needs, of any function: no parameters but the context, and what
     cannot be seen or read is taken as not there."""
+    if func is None:
+        return Signature()
     try:
         signature = inspect.signature(func)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, NameError):
         return Signature()
     made, seen = _outline(func, signature)
     for each in seen:
@@ -110,12 +112,8 @@ def _outline(func: Callable[..., Any], signature: inspect.Signature) -> tuple[Si
 def _is_method(func: Callable[..., Any], signature: inspect.Signature) -> bool:
     """Whether this is a function of a class body, by the name that everybody gives to its first parameter."""
     first = next(iter(signature.parameters.values()), None)
-    return (
-        inspect.isfunction(func)
-        and first is not None
-        and first.name in ("self", "cls")
-        and first.annotation is first.empty
-    )
+    named_so = first is not None and first.name in ("self", "cls") and first.annotation is first.empty
+    return named_so and inspect.isfunction(inspect.unwrap(func))
 
 
 def _hints(func: Callable[..., Any], seen: list[inspect.Parameter]) -> dict[str, Hint]:
@@ -127,7 +125,7 @@ def _hints(func: Callable[..., Any], seen: list[inspect.Parameter]) -> dict[str,
         )
     except (NameError, TypeError, SyntaxError) as error:
         raise InvalidInput(
-            f"an annotation cannot be read: {error}; its types must be known where it is defined"
+            f"an annotation cannot be read: {error}; its types must be names of the function's module"
         ) from error
 
 

@@ -82,7 +82,8 @@ class _Worker:
 
 
 _idle: list[_Worker] = []  # the last to become idle is the first to be used, so that the others can retire
-os.register_at_fork(after_in_child=_idle.clear)  # a child has none of its parent's threads
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)  # a child has none of its parent's threads
 
 
 def _worker() -> _Worker:

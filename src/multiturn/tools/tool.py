@@ -18,7 +18,7 @@ from multiturn.request import ToolSpec
 from multiturn.tools import signature
 from multiturn.tools.arguments import Arguments, FromSchema, FromSignature, InvalidArguments
 from multiturn.tools.context import ToolContext
-from multiturn.tools.failures import Errors
+from multiturn.tools.failures import Errors, ToolFailed
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -45,8 +45,9 @@ class Tool(Generic[P, R]):
     """A function that a model may call; in Python it is called as the function is.
 
     `parameters` is a JSON schema for the arguments, which are then checked as far as `tools.checking` says and passed
-    by name; None takes the function's own types, and a `description` of None its docstring. Raises `InvalidInput` for
-    what no provider would take, or no model could fill.
+    by name; None takes the function's own types, and a `description` of None its docstring. A `func` of None is run
+    elsewhere: whoever runs it gives its result. Raises `InvalidInput` for what no provider would take, or no model
+    could fill.
 
     - `strict`: the schema as OpenAI's strict mode wants it; the nulls that it asks for are left out again.
     - `approval`: whether somebody must agree first, or a function of the arguments, by name, that says so.
@@ -64,7 +65,7 @@ class Tool(Generic[P, R]):
         name: str,
         description: str | None,
         parameters: Mapping[str, Any] | msgspec.Raw | bytes | None,
-        func: Callable[P, R],
+        func: Callable[P, R] | None,
         *,
         strict: bool | None = None,
         approval: Approval = False,
@@ -73,7 +74,8 @@ class Tool(Generic[P, R]):
         errors: Errors = "message",
         max_result_bytes: int = MAX_RESULT_BYTES,
     ) -> None:
-        functools.update_wrapper(cast("Callable[P, R]", self), func, updated=())
+        if func is not None:
+            functools.update_wrapper(cast("Callable[P, R]", self), func, updated=())
         self.name = _checked(name, timeout_s, errors, max_result_bytes)
         self.func = func
         self.strict = strict
@@ -82,16 +84,21 @@ class Tool(Generic[P, R]):
         self.timeout_s = timeout_s
         self.errors = errors
         self.max_result_bytes = max_result_bytes
-        self.is_async = _is_async(func)
+        self.is_async = func is not None and _is_async(func)
         try:
-            self._signature = signature.read(func) if parameters is None else signature.read_loosely(func)
+            self._signature = _signature(func, loosely=parameters is not None)
             self.arguments = _arguments(parameters, self._signature, bool(strict))
         except InvalidInput as error:
             raise InvalidInput(f"tool {name!r}: {error}") from error
         self.description = self._signature.description if description is None else description
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.func(*args, **kwargs)
+        return self._function()(*args, **kwargs)
+
+    def _function(self) -> Callable[P, R]:
+        if self.func is None:
+            raise ToolFailed(f"{self.name} is not run here")
+        return self.func
 
     def __repr__(self) -> str:
         return f"<Tool {self.name}>"
@@ -106,7 +113,7 @@ class Tool(Generic[P, R]):
 
     def _bound(self, instance: object) -> Tool[..., R]:
         made = copy.copy(cast("Tool[..., R]", self))
-        made.func = MethodType(self.func, instance)
+        made.func = MethodType(self._function(), instance)
         made._signature = msgspec.structs.replace(self._signature, is_method=False)
         return made
 
@@ -125,11 +132,22 @@ class Tool(Generic[P, R]):
         """What a model is told."""
         return ToolSpec(self.name, self.description, self.arguments.schema, self.strict)
 
+    def read(self, text: str) -> dict[str, Any]:
+        """The arguments by name, as the function takes them. Raises `InvalidArguments`, and nothing else."""
+        try:
+            return self.arguments.read(text)
+        except InvalidArguments:
+            raise
+        except RecursionError:
+            raise InvalidArguments("the arguments are nested too deeply") from None
+        except Exception as error:  # from a default's factory, or a schema that is none
+            raise InvalidArguments(f"the arguments cannot be read: {type(error).__name__}: {error}") from error
+
     def needs_approval(self, call: ToolCall) -> bool:
         """Whether somebody must agree to this call. Never for arguments that do not fit, since nothing is called then;
         always where the function that is to say so fails."""
         try:
-            values = self.arguments.read(call.arguments)
+            values = self.read(call.arguments)
         except InvalidArguments:
             return False
         if not callable(self.approval):
@@ -140,12 +158,15 @@ class Tool(Generic[P, R]):
             return True
 
     def bind(self, values: dict[str, Any], context: ToolContext) -> Callable[[], R]:
-        """The call of the function with these values by name, ready to be made."""
+        """The call of the function with these values by name, ready to be made. Raises `ToolFailed` without one."""
         if self._signature.context:
             values = {**values, self._signature.context: context}
         by_position = [values[name] for name in self._signature.positional if name in values]
         by_name = {name: value for name, value in values.items() if name not in self._signature.positional}
-        return functools.partial(cast("Callable[..., R]", self.func), *by_position, **by_name)
+        return functools.partial(cast("Callable[..., R]", self._function()), *by_position, **by_name)
+
+
+AnyTool: TypeAlias = Tool[..., Any]
 
 
 def _checked(name: str, timeout_s: float | None, errors: Errors, max_result_bytes: int) -> str:
@@ -160,6 +181,12 @@ def _checked(name: str, timeout_s: float | None, errors: Errors, max_result_byte
     if max_result_bytes < 1:
         raise InvalidInput(f"tool {name!r}: max_result_bytes must be at least 1, not {max_result_bytes}")
     return name
+
+
+def _signature(func: Callable[..., Any] | None, *, loosely: bool) -> signature.Signature:
+    if func is None and not loosely:
+        raise InvalidInput("without a function it needs `parameters`, a JSON schema")
+    return signature.read_loosely(func) if func is None or loosely else signature.read(func)
 
 
 def _arguments(
@@ -214,10 +241,10 @@ def _name_of(func: Any) -> str:
     return getattr(func, "__name__", type(func).__name__)
 
 
-def by_name(tools: Iterable[Tool[..., Any] | Callable[..., Any]]) -> dict[str, Tool[..., Any]]:
+def by_name(tools: Iterable[AnyTool | Callable[..., Any]]) -> dict[str, AnyTool]:
     """The tools by their names, in the order given; plain functions are made tools. Raises `InvalidInput` for two of
     one name, and for a method without its instance."""
-    found: dict[str, Tool[..., Any]] = {}
+    found: dict[str, AnyTool] = {}
     for each in tools:
         made = _as_tool(each)
         if made.is_method:
@@ -230,7 +257,7 @@ def by_name(tools: Iterable[Tool[..., Any] | Callable[..., Any]]) -> dict[str, T
     return found
 
 
-def _as_tool(given: Any) -> Tool[..., Any]:
+def _as_tool(given: Any) -> AnyTool:
     if isinstance(given, MethodType) and isinstance(given.__func__, Tool):  # a class method, from Python 3.13 on
         return given.__func__._bound(given.__self__)
     return given if isinstance(given, Tool) else tool(given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from multiturn.formats.limits import ANTHROPIC, Limits
 from multiturn.formats.switching import Modality, Target
 
 
@@ -18,8 +17,6 @@ class Dialect(Target, frozen=True, kw_only=True):
     key_variable: str | None = "ANTHROPIC_API_KEY"
 
     inputs: tuple[Modality, ...] | None = ("image", "file")
-
-    limits: Limits = ANTHROPIC
 
     call_ids: str = "[a-zA-Z0-9_-]{1,64}"
 

@@ -20,7 +20,7 @@ from multiturn.errors import (
     RequestTooLarge,
 )
 from multiturn.formats.anthropic.dialect import Dialect
-from multiturn.formats.chat_completions.failures import Complaint, complaint, without_secrets
+from multiturn.formats.failures import Complaint, complaint, without_secrets
 from multiturn.formats.retry_after import retry_after_s
 
 STATUS_OF = {

@@ -12,7 +12,7 @@ from multiturn.deltas import Delta, PartDelta, ReasoningDelta, TextDelta, ToolCa
 from multiturn.formats.anthropic.dialect import Dialect
 from multiturn.formats.anthropic.readings import call_of, part_of, text_of, thinking_of
 from multiturn.formats.anthropic.wire import REPLY_BLOCK, ReplyBlock
-from multiturn.formats.chat_completions.wire import read
+from multiturn.formats.decoding import read
 from multiturn.ids import new_id
 from multiturn.messages import Part
 

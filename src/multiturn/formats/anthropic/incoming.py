@@ -11,7 +11,7 @@ from multiturn.errors import InvalidInput
 from multiturn.formats.anthropic.incoming_messages import read_request, to_messages
 from multiturn.formats.anthropic.requests import BUDGETS
 from multiturn.formats.anthropic.wire import IncomingMessage, TextBlock
-from multiturn.formats.chat_completions.wire import read
+from multiturn.formats.decoding import read
 from multiturn.messages import Message
 from multiturn.request import NamedTool, OutputSchema, Settings, ToolChoice, ToolSpec
 

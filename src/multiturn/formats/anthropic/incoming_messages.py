@@ -41,7 +41,7 @@ from multiturn.formats.anthropic.wire import (
     ToolUseBlock,
     UrlSource,
 )
-from multiturn.formats.chat_completions.wire import UNREADABLE, read
+from multiturn.formats.decoding import UNREADABLE, read
 from multiturn.messages import (
     File,
     Image,

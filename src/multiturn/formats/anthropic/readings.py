@@ -10,7 +10,7 @@ from multiturn.formats.anthropic.citations import citations_of
 from multiturn.formats.anthropic.content import CallExtras
 from multiturn.formats.anthropic.dialect import Dialect
 from multiturn.formats.anthropic.wire import REPLY_BLOCK, Count, ReplyBlock, ReplyUsage
-from multiturn.formats.chat_completions.wire import read
+from multiturn.formats.decoding import read
 from multiturn.ids import new_id
 from multiturn.messages import Opaque, Origin, Part, Reasoning, Refusal, Text, ToolCall, Usage
 

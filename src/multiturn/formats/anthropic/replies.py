@@ -14,7 +14,7 @@ from multiturn.formats.anthropic.dialect import Dialect
 from multiturn.formats.anthropic.failures import reported_error, unreadable
 from multiturn.formats.anthropic.readings import finish_reason_of, origin_of, part_of, refusal_of, usage_of
 from multiturn.formats.anthropic.wire import REPLY
-from multiturn.formats.chat_completions.wire import UNREADABLE, read
+from multiturn.formats.decoding import UNREADABLE, read
 from multiturn.formats.switching import in_words
 from multiturn.messages import (
     Audio,

@@ -14,8 +14,8 @@ from multiturn.formats.anthropic.failures import reported_error
 from multiturn.formats.anthropic.growing import Growing, GrowingCall, growing
 from multiturn.formats.anthropic.readings import finish_reason_of, latest, origin_of, refusal_of, usage_of
 from multiturn.formats.anthropic.wire import EVENT, Event, ReplyUsage
-from multiturn.formats.chat_completions.failures import without_secrets
-from multiturn.formats.chat_completions.wire import UNREADABLE, read
+from multiturn.formats.decoding import UNREADABLE, read
+from multiturn.formats.failures import without_secrets
 from multiturn.formats.sse import ServerSentEvent
 from multiturn.messages import Message, Refusal, Text
 

@@ -7,7 +7,6 @@ Not carried, in either direction: log probabilities, `<think>` tags inside the t
 """
 
 from multiturn.formats.chat_completions.dialect import Dialect
-from multiturn.formats.chat_completions.failures import decode_error
 from multiturn.formats.chat_completions.incoming import ServerRequest, decode_request
 from multiturn.formats.chat_completions.incoming_messages import decode_messages
 from multiturn.formats.chat_completions.messages import CANNOT_CARRY, encode_messages
@@ -15,6 +14,7 @@ from multiturn.formats.chat_completions.outgoing import StreamEncoder, encode_er
 from multiturn.formats.chat_completions.replies import decode_reply, encode_reply
 from multiturn.formats.chat_completions.requests import encode_request, path
 from multiturn.formats.chat_completions.streams import StreamDecoder, stream_decoder
+from multiturn.formats.failures import decode_error
 
 __all__ = [
     "CANNOT_CARRY",

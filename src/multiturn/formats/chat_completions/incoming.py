@@ -9,7 +9,8 @@ from msgspec import Raw
 
 from multiturn.errors import InvalidInput
 from multiturn.formats.chat_completions.incoming_messages import read_request, to_messages
-from multiturn.formats.chat_completions.wire import IncomingMessage, read
+from multiturn.formats.chat_completions.wire import IncomingMessage
+from multiturn.formats.decoding import read
 from multiturn.messages import Message
 from multiturn.request import NamedTool, OutputSchema, Settings, ToolChoice, ToolSpec
 

@@ -12,7 +12,6 @@ from msgspec import UnsetType
 from multiturn.errors import InvalidInput
 from multiturn.formats.chat_completions.wire import (
     CONTENT_TYPES,
-    UNREADABLE,
     AudioPart,
     ContentPart,
     FilePart,
@@ -22,8 +21,8 @@ from multiturn.formats.chat_completions.wire import (
     TextPart,
     ToolCallItem,
     VideoPart,
-    read,
 )
+from multiturn.formats.decoding import UNREADABLE, read
 from multiturn.formats.media import AUDIO_TYPES, file_type, from_base64, from_data_url
 from multiturn.messages import (
     Audio,

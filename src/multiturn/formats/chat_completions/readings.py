@@ -9,7 +9,14 @@ from typing import Any
 import msgspec
 
 from multiturn.formats.chat_completions.dialect import Dialect
-from multiturn.formats.chat_completions.wire import Choice, Count, ReplyAudio, ReplyMessage, ReplyToolCall, ReplyUsage
+from multiturn.formats.chat_completions.wire import (
+    Choice,
+    Count,
+    ReplyAudio,
+    ReplyMessage,
+    ReplyToolCall,
+    ReplyUsage,
+)
 from multiturn.formats.media import audio_type, from_base64, from_data_url
 from multiturn.messages import (
     Audio,

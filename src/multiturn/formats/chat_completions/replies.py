@@ -10,7 +10,6 @@ import msgspec
 
 from multiturn.deltas import Answer
 from multiturn.formats.chat_completions.dialect import Dialect
-from multiturn.formats.chat_completions.failures import reported_error, unreadable
 from multiturn.formats.chat_completions.readings import (
     FINISH_REASONS,
     addresses_of,
@@ -27,13 +26,13 @@ from multiturn.formats.chat_completions.readings import (
 )
 from multiturn.formats.chat_completions.wire import (
     COMPLETION,
-    UNREADABLE,
     Choice,
     Completion,
     ReplyMessage,
     ReplyToolCall,
-    read,
 )
+from multiturn.formats.decoding import UNREADABLE, read
+from multiturn.formats.failures import reported_error, unreadable
 from multiturn.formats.media import data_url
 from multiturn.ids import new_id
 from multiturn.messages import (

@@ -22,7 +22,6 @@ from multiturn.deltas import (
 )
 from multiturn.errors import MalformedStream, StreamCut
 from multiturn.formats.chat_completions.dialect import Dialect
-from multiturn.formats.chat_completions.failures import reported_error, without_secrets
 from multiturn.formats.chat_completions.readings import (
     addresses_of,
     audio_of,
@@ -39,15 +38,15 @@ from multiturn.formats.chat_completions.readings import (
 from multiturn.formats.chat_completions.replies import check
 from multiturn.formats.chat_completions.wire import (
     COMPLETION,
-    UNREADABLE,
     Choice,
     Completion,
     ReplyAudio,
     ReplyMessage,
     ReplyToolCall,
     ReplyUsage,
-    read,
 )
+from multiturn.formats.decoding import UNREADABLE, read
+from multiturn.formats.failures import reported_error, without_secrets
 from multiturn.formats.sse import ServerSentEvent
 from multiturn.ids import new_id
 from multiturn.messages import Citation, Message, Reasoning, Refusal, Text

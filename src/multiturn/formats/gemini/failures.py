@@ -21,7 +21,7 @@ from multiturn.errors import (
     RequestRejected,
     RequestTooLarge,
 )
-from multiturn.formats.chat_completions.failures import Complaint, complaint, without_secrets
+from multiturn.formats.failures import Complaint, complaint, without_secrets
 from multiturn.formats.gemini.dialect import Dialect
 from multiturn.formats.gemini.wire import Feedback
 from multiturn.formats.retry_after import retry_after_s

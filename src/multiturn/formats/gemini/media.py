@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from multiturn.formats.gemini.wire import Blob, FileData, Part, ReadMedia
-from multiturn.formats.media import FILE_TYPES, from_base64, from_data_url
-from multiturn.formats.switching import Media, in_words
+from multiturn.formats.media import from_base64, from_data_url
+from multiturn.formats.switching import in_words
+from multiturn.media_types import by_name
 from multiturn.messages import Audio, File, Image, Inline, Source, Uploaded, Url, Video
 
-_TYPES = {
-    **FILE_TYPES,
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".gif": "image/gif",
-    ".heic": "image/heic",
-    ".heif": "image/heif",
-    ".wav": "audio/wav",
-    ".mp3": "audio/mpeg",
-    ".aac": "audio/aac",
-    ".ogg": "audio/ogg",
-    ".flac": "audio/flac",
-    ".mp4": "video/mp4",
-    ".mpeg": "video/mpeg",
-    ".mov": "video/quicktime",
-    ".webm": "video/webm",
-}
+Media: TypeAlias = Image | Audio | Video | File
 _UPLOADS = "https://generativelanguage.googleapis.com/"  # where files that Google holds are
 
 
@@ -43,20 +28,14 @@ def media_part(part: Media) -> Part:
             except ValueError:
                 return Part(text=in_words(part))
         case Url(url=url, media_type=media_type):
-            return Part(file_data=FileData(url, media_type or _guessed(name) or _guessed(url.partition("?")[0])))
+            return Part(file_data=FileData(url, media_type or by_name(name) or by_name(url.partition("?")[0])))
         case Uploaded(file_id=uri, media_type=media_type):
-            return Part(file_data=FileData(uri, media_type or _guessed(name)))
+            return Part(file_data=FileData(uri, media_type or by_name(name)))
     return Part(text=in_words(part))
 
 
 def _inline(source: Inline, name: str | None) -> Part:
-    return Part(inline_data=Blob(source.media_type or _guessed(name) or "application/octet-stream", source.data))
-
-
-def _guessed(name: str | None) -> str | None:
-    """The media type that a name's ending suggests; nothing is sent where it suggests none, for Google knows the type
-    of what it holds and looks at what it fetches."""
-    return _TYPES.get("." + (name or "").rpartition(".")[2].lower())
+    return Part(inline_data=Blob(source.media_type or by_name(name) or "application/octet-stream", source.data))
 
 
 # --- and back -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import msgspec
 
 from multiturn.deltas import Answer
 from multiturn.errors import ModelError
-from multiturn.formats.chat_completions.wire import UNREADABLE, read
+from multiturn.formats.decoding import UNREADABLE, read
 from multiturn.formats.gemini.calls import with_id
 from multiturn.formats.gemini.citations import cited, grounding_of
 from multiturn.formats.gemini.content import model_parts

@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, TextDelta, ToolCallDelta
 from multiturn.errors import StreamCut
-from multiturn.formats.chat_completions.wire import UNREADABLE, read
+from multiturn.formats.decoding import UNREADABLE, read
 from multiturn.formats.gemini.calls import with_id
 from multiturn.formats.gemini.citations import cited
 from multiturn.formats.gemini.content import SIGNED_MEDIA

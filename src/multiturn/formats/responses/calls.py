@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from multiturn.formats.chat_completions.wire import read
+from multiturn.formats.decoding import read
 from multiturn.formats.responses.wire import CALL, FIELDS, own
 from multiturn.ids import new_id
 from multiturn.messages import ToolCall

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from multiturn.formats.limits import OPENAI, Limits
 from multiturn.formats.switching import Target
 
 
@@ -15,8 +14,6 @@ class Dialect(Target, frozen=True, kw_only=True):
     format: ClassVar[str] = "responses"
 
     provider: str = "openai"
-
-    limits: Limits = OPENAI
 
     keeps_answers: bool = True
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from multiturn.errors import ModelError, StateLost
-from multiturn.formats.chat_completions import Dialect as ChatDialect
-from multiturn.formats.chat_completions import failures as shared
+from multiturn.formats import failures as shared
 from multiturn.formats.responses.dialect import Dialect
 
 _LOST = re.compile(
@@ -24,7 +23,7 @@ _LOST = re.compile(
 
 def decode_error(status: int, headers: Mapping[str, str], body: bytes, dialect: Dialect) -> ModelError:
     """The error that this answer with a status of 400 and above means."""
-    error = shared.decode_error(status, headers, body, _chat(dialect))
+    error = shared.decode_error(status, headers, body, dialect)
     found = shared.complaint(body)
     if not _lost(status, found, body):
         return error
@@ -40,13 +39,13 @@ def reported_error(error: Any, dialect: Dialect, *, streamed: bool) -> ModelErro
     said = "failed in mid-stream" if streamed else "answered with an error"
     if _lost(found.status or 400, found, body):
         return _state_lost(found, found.status, dialect, said=said, body=body)
-    return shared.error_of(found, found.status, _chat(dialect), said=said, body=body)
+    return shared.error_of(found, found.status, dialect, said=said, body=body)
 
 
 def unreadable(body: bytes, dialect: Dialect, problem: str) -> ModelError:
     """The error for a reply that is no answer in this format: what it reports, if it is an error of another shape."""
-    reported = shared.reported_error(body, _chat(dialect), streamed=False)
-    return reported or shared.unreadable(body, _chat(dialect), problem)
+    reported = shared.reported_error(body, dialect, streamed=False)
+    return reported or shared.unreadable(body, dialect, problem)
 
 
 def _lost(status: int, found: shared.Complaint, body: bytes) -> bool:
@@ -65,7 +64,7 @@ def _state_lost(
     body: bytes,
     request_id: str | None = None,
 ) -> StateLost:
-    worded = shared.error_of(found, 400, _chat(dialect), said=said, body=body)  # 404 would advise on the model's name
+    worded = shared.error_of(found, 400, dialect, said=said, body=body)  # 404 would advise on the model's name
     return StateLost(
         str(worded),
         provider=dialect.provider,
@@ -74,8 +73,3 @@ def _state_lost(
         request_id=request_id,
         body=worded.body,
     )
-
-
-def _chat(dialect: Dialect) -> ChatDialect:
-    """What `chat_completions.failures` reads of a dialect is what every target has."""
-    return cast(ChatDialect, dialect)

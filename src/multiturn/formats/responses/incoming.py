@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.chat_completions.wire import read
+from multiturn.formats.decoding import read
 from multiturn.formats.responses.echo import ECHO_FIELDS, Echo
 from multiturn.formats.responses.incoming_messages import read_as, to_messages
 from multiturn.formats.responses.wire import ANY, FIELDS, KIND, own

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.chat_completions.wire import UNREADABLE, read
+from multiturn.formats.decoding import UNREADABLE, read
 from multiturn.formats.media import AUDIO_TYPES, file_type, from_base64, from_data_url
 from multiturn.formats.responses.annotations import citations_of
 from multiturn.formats.responses.calls import call_of
@@ -151,7 +151,8 @@ class _Reading:
                 output = read_as(_OUTPUT, item, place)
                 parts = _parts(output.output, f"{place}.output", self._provider)
                 shown = tuple(part for part in parts if isinstance(part, Text | Image | Audio | Video | File))
-                self._said(Message("tool", (ToolResult(call_id=output.call_id, parts=shown),)))
+                of: Literal["function", "custom"] = "custom" if kind == "custom_tool_call_output" else "function"
+                self._said(Message("tool", (ToolResult(call_id=output.call_id, parts=shown, kind=of),)))
             case "image_generation_call" if (picture := _our_picture(item)) is not None:
                 self._answer.append(picture)
             case _:

@@ -110,8 +110,10 @@ def _role(message: Message, dialect: Dialect) -> str:
 
 
 def _output(result: ToolResult, custom: set[str]) -> OutputItem:
-    kind = "custom_tool_call_output" if result.call_id in custom else "function_call_output"
-    return OutputItem(kind, result.call_id, input_content(result.parts))
+    is_custom = result.kind == "custom" or result.call_id in custom
+    return OutputItem(
+        "custom_tool_call_output" if is_custom else "function_call_output", result.call_id, input_content(result.parts)
+    )
 
 
 def _is_custom(call: ToolCall, dialect: Dialect) -> bool:

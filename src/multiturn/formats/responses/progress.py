@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from multiturn.deltas import Delta, PartDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
-from multiturn.formats.chat_completions.wire import read
+from multiturn.formats.decoding import read
 from multiturn.formats.responses.dialect import Dialect
 from multiturn.formats.responses.readings import parts_of
 from multiturn.formats.responses.wire import CALL, FIELDS, KIND

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import Raw
 
 from multiturn.deltas import Answer
-from multiturn.formats.chat_completions.wire import read
+from multiturn.formats.decoding import read
 from multiturn.formats.responses.annotations import citations_of
 from multiturn.formats.responses.calls import call_of
 from multiturn.formats.responses.dialect import Dialect

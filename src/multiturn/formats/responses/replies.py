@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from multiturn.deltas import Answer
-from multiturn.formats.chat_completions.wire import UNREADABLE, read
+from multiturn.formats.decoding import UNREADABLE, read
 from multiturn.formats.responses.dialect import Dialect
 from multiturn.formats.responses.failures import reported_error, unreadable
 from multiturn.formats.responses.readings import answer_of

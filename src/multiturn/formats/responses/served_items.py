@@ -127,8 +127,9 @@ def item_of(group: Group, id: str, *, status: str = "completed", custom: Iterabl
             return _thought(group, id)
         case ToolCall(kind=kind, arguments=arguments):
             return {**call_item(group, arguments, id=id, as_custom=kind == "custom"), "status": status}
-        case ToolResult(call_id=call_id, parts=parts):
-            type = "custom_tool_call_output" if call_id in custom else "function_call_output"
+        case ToolResult(call_id=call_id, parts=parts, kind=kind):
+            is_custom = kind == "custom" or call_id in custom
+            type = "custom_tool_call_output" if is_custom else "function_call_output"
             fields = {"call_id": call_id, "output": input_content(parts)}
             return {"id": id, "type": type, "status": status, **fields}
         case Image(source=Inline() as source):

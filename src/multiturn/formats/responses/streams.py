@@ -7,8 +7,8 @@ from typing import Any
 
 from multiturn.deltas import Answer, Delta
 from multiturn.errors import MalformedStream, ModelError, StreamCut
-from multiturn.formats.chat_completions.failures import without_secrets
-from multiturn.formats.chat_completions.wire import UNREADABLE, read
+from multiturn.formats.decoding import UNREADABLE, read
+from multiturn.formats.failures import without_secrets
 from multiturn.formats.responses.dialect import Dialect
 from multiturn.formats.responses.failures import reported_error
 from multiturn.formats.responses.progress import Items

@@ -8,6 +8,7 @@ from multiturn.errors import InvalidInput
 from multiturn.formats.media import data_url, file_name, file_type, from_base64, from_data_url
 from multiturn.formats.switching import in_words
 from multiturn.formats.xai.wire import DETAILS, Proto, chat_pb2, image_pb2
+from multiturn.media_types import recognised
 from multiturn.messages import (
     Audio,
     Detail,
@@ -118,7 +119,7 @@ def _address(url: str) -> Source:
     if "://" in url:
         return Url(url)
     data = from_base64(url)
-    return Inline(data, "image/png" if data.startswith(b"\x89PNG") else "image/jpeg")
+    return Inline(data, recognised(data) or "image/jpeg")
 
 
 def _source(file: Proto, provider: str) -> Source:

@@ -21,7 +21,7 @@ from multiturn.formats.switching import Switching, Target
 from multiturn.models.base import Model
 from multiturn.models.provider import FORMAT_OF, Api, Provider
 from multiturn.models.providers import known_providers, same_address
-from multiturn.models.registry import _inputs, format_of
+from multiturn.models.registry import format_of, inputs_of
 from multiturn.models.remote import Endpoint, RemoteModel
 from multiturn.models.rows import unknown
 from multiturn.models.sdk import google, stainless
@@ -62,30 +62,28 @@ def _shown(client: object) -> str:
 
 
 def _openai(client: Any, name: str, api: Api | None, switching: Switching) -> Model:
-    base_url = _base_url(client)
+    base_url, formats = _base_url(client), list(FORMAT_OF.values())
     on_azure = any(kind.__name__.endswith("AzureOpenAI") for kind in type(client).__mro__)
-    row = known_providers()["azure"] if on_azure else _row(base_url, list(FORMAT_OF.values()))
-    row, name = _addressed(row, name, list(FORMAT_OF.values()), client)
+    row, name = _addressed(known_providers()["azure"] if on_azure else _row(base_url, formats), name, formats, client)
+    usual = next(each for format in row.formats for each, spoken in FORMAT_OF.items() if spoken == format)
     names_deployment = on_azure and "/deployments" not in base_url
 
-    def path(path: str) -> str:
+    def place(path: str) -> str:
         """AzureOpenAI takes the model from the body, to name its deployment in the path; here the body is bytes."""
-        return (
-            f"/deployments/{quote(name, safe='')}{path}" if names_deployment and path == "/chat/completions" else path
-        )
+        if names_deployment and path == "/chat/completions":
+            return f"/deployments/{quote(name, safe='')}{path}"
+        return path
 
-    usual = next(each for each, format in FORMAT_OF.items() if format in row.formats)
-    return _remote(
-        row, row.dialect(api or usual), name, base_url, switching, _key(client), stainless.transport(client, path)
-    )
+    way = stainless.transport(client, place)
+    return _remote(row, row.dialect(api or usual, name), name, base_url, switching, _key(client), way)
 
 
 def _anthropic(client: Any, name: str, api: Api | None, switching: Switching) -> Model:
     _refuse(api, client)
-    base_url = _base_url(client)
+    base_url = _base_url(client)  # ends before the /v1
     row, name = _addressed(_row(base_url, ["anthropic"]), name, ["anthropic"], client)
     way = stainless.transport(client, lambda path: path)
-    return _remote(row, row.dialect_of("anthropic"), name, f"{base_url}/v1", switching, _key(client), way)
+    return _remote(row, row.dialect_of("anthropic", name), name, f"{base_url}/v1", switching, _key(client), way)
 
 
 def _gemini(client: Any, name: str, api: Api | None, switching: Switching) -> Model:
@@ -93,7 +91,7 @@ def _gemini(client: Any, name: str, api: Api | None, switching: Switching) -> Mo
     way = google.Way(client)
     row = unknown("vertex", way.base_url) if way.on_vertex else _row(way.base_url, ["gemini"])
     row, name = _addressed(row, name, ["gemini"], client)
-    return _remote(row, row.dialect_of("gemini"), name, way.base_url, switching, way.key, way)
+    return _remote(row, row.dialect_of("gemini", name), name, way.base_url, switching, way.key, way)
 
 
 def _xai(client: Any, name: str, api: Api | None, switching: Switching) -> Model:
@@ -153,7 +151,7 @@ def _remote(
 ) -> RemoteModel[Target]:
     """The key is given to be kept out of errors; the transport has its own."""
     endpoint = Endpoint(provider=row.name, base_url=base_url)
-    dialect = msgspec.structs.replace(dialect, switching=switching, inputs=_inputs(row, dialect, name))
+    dialect = msgspec.structs.replace(dialect, switching=switching, inputs=inputs_of(row, dialect, name))
     return RemoteModel(name, endpoint, format_of(dialect), dialect, key=key, transport=way)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import TypeAlias
 
 from multiturn.errors import (
     ConnectionFailed,
@@ -22,11 +23,19 @@ from multiturn.errors import (
     TimedOut,
 )
 
-CONNECT_TIMEOUTS = ("ConnectTimeout", "PoolTimeout", "ConnectionTimeoutError")
-TIMEOUTS = ("TimeoutException", "APITimeoutError", "TimeoutError")
+Timeout: TypeAlias = tuple[tuple[str, ...], type[TimedOut], str, str]
+
+TIMEOUTS: tuple[Timeout, ...] = (
+    (("ConnectTimeout", "ConnectionTimeoutError"), ConnectTimedOut, "connect", "no connection to {host}"),
+    (("PoolTimeout",), ConnectTimedOut, "pool", "no connection to {host} was free"),
+    (("ReadTimeout",), FirstByteTimedOut, "read", "{host} did not begin to answer"),
+    (("TimeoutException", "APITimeoutError", "TimeoutError"), TimedOut, "write", "{host} did not answer"),
+)
+"""Names, what they are called here, which of httpx's four limits passed, and what happened."""
+
 CONNECTIONS = ("APIConnectionError", "TransportError", "ClientError")
 
-_ANOTHER_LOOP = ("different event loop", "different loop", "Event loop is closed", "Event loop stopped")
+_ANOTHER_LOOP = ("different event loop", "different loop", "Event loop is closed")
 
 
 def no_reply(error: Exception, host: str, sdk: str) -> Exception:
@@ -36,33 +45,23 @@ def no_reply(error: Exception, host: str, sdk: str) -> Exception:
     chain = list(_chain(error))
     if any(isinstance(each, RuntimeError) and any(words in str(each) for words in _ANOTHER_LOOP) for each in chain):
         return another_loop(sdk)
-    failure: ModelError
-    cause = chain[-1]
-    if _is(chain, CONNECT_TIMEOUTS):
-        failure = _timed_out(ConnectTimedOut, chain, "connect", f"no connection to {host}")
-    elif _is(chain, ("ReadTimeout",)):
-        failure = _timed_out(FirstByteTimedOut, chain, "read", f"{host} did not begin to answer")
-    elif _is(chain, TIMEOUTS):
-        failure = _timed_out(TimedOut, chain, "write", f"{host} did not answer")
-    elif _is(chain, CONNECTIONS):
-        failure = ConnectionFailed(f"no answer from {host}: {_why(chain)}", code=_code(chain[-1]))
-    else:
-        failure = ModelError(f"the {sdk} client failed: {type(error).__name__}: {error}")
-        cause = error  # of the user's own code, most likely
-    failure.__cause__ = _without_request(cause)
-    return failure
+    for names, kind, limit, said in TIMEOUTS:
+        if _is(chain, names):
+            return _caused(_timed_out(kind, chain, limit, said.format(host=host)), chain[-1])
+    if _is(chain, CONNECTIONS):
+        why = next((text for each in reversed(chain) if (text := str(each).strip())), type(error).__name__)
+        return _caused(ConnectionFailed(f"no answer from {host}: {why}", code=_code(chain[-1])), chain[-1])
+    # of the user's own code, most likely, such as one that fetches a token
+    return _caused(ModelError(f"the {sdk} client failed: {type(error).__name__}: {error}"), error)
 
 
 def cut(error: Exception, host: str) -> ModelError:
     """The error of ours for one that came while a reply was being read."""
     chain = list(_chain(error))
-    failure: ModelError
-    if _is(chain, ("ReadTimeout", *TIMEOUTS)):
-        failure = _timed_out(IdleTimedOut, chain, "read", f"{host} fell silent in the middle of the answer")
-    else:
-        failure = StreamCut(f"the connection to {host} broke in the middle of the answer")
-    failure.__cause__ = _without_request(chain[-1])
-    return failure
+    if any(_is(chain, names) for names, *_ in TIMEOUTS):
+        said = f"{host} fell silent in the middle of the answer"
+        return _caused(_timed_out(IdleTimedOut, chain, "read", said), chain[-1])
+    return _caused(StreamCut(f"the connection to {host} broke in the middle of the answer"), chain[-1])
 
 
 def another_loop(sdk: str) -> InvalidInput:
@@ -102,10 +101,6 @@ def _limits(error: BaseException) -> dict[str, float | None]:
     return found
 
 
-def _why(chain: list[BaseException]) -> str:
-    return next((text for error in reversed(chain) if (text := str(error).strip())), type(chain[-1]).__name__)
-
-
 def _code(root: BaseException) -> str:
     match root:
         case socket.gaierror():
@@ -117,6 +112,7 @@ def _code(root: BaseException) -> str:
     return "dropped"
 
 
-def _without_request(cause: BaseException) -> BaseException | None:
-    """None for an exception that holds the request, and so the key."""
-    return None if {"request", "_request"} & vars(cause).keys() else cause
+def _caused(failure: ModelError, cause: BaseException) -> ModelError:
+    """The failure with its cause, unless that holds the request, and so the key."""
+    failure.__cause__ = None if {"request", "_request"} & vars(cause).keys() else cause
+    return failure

@@ -49,7 +49,8 @@ class Way:
             )
 
     async def post(self, path: str, body: bytes, *, stream: bool = False) -> Reply:
-        place = f"publishers/google{path}" if self.on_vertex else path.removeprefix("/")
+        named = not self.on_vertex or path.startswith(("/publishers/", "/projects/"))
+        place = path.removeprefix("/") if named else f"publishers/google{path}"
         request = self._api._build_request("post", place, {}, None)
         if request.data:
             raise InvalidInput("the extra_body of a genai.Client is not sent; give it as Settings(extra={…})")
@@ -69,9 +70,8 @@ class Way:
         return _whole(await once(ask))
 
     def _begun(self, response: Any) -> Reply:
-        return (
-            AsyncReply(response, self.host) if hasattr(response, "aiter_bytes") else _AiohttpReply(response, self.host)
-        )
+        kind = AsyncReply if hasattr(response, "aiter_bytes") else _AiohttpReply
+        return kind(response, self.host)
 
     def _outcome(self, error: Exception, sent: dict[str, str]) -> Reply | Exception:
         """What an exception of the SDK means: a reply whose status is an error, or an error of ours."""

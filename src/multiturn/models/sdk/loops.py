@@ -24,11 +24,7 @@ async def on_this_loop(client: Any) -> Any:
         return client  # which says so itself
     if not _has_usual_connections(client):
         return _on_its_one_loop(client)
-    pools = _pools.get(client)
-    if pools is None:
-        pools = _pools[client] = {}
-        finalize(client, _let_go, pools).atexit = False
-    loop = asyncio.get_running_loop()
+    loop, pools = asyncio.get_running_loop(), _pools_of(client)
     pool = pools.get(loop)
     if pool is None:
         for ended in [other for other in list(pools) if other.is_closed()]:
@@ -74,6 +70,13 @@ _pools: WeakKeyDictionary[Any, dict[asyncio.AbstractEventLoop, _Pool]] = WeakKey
 """By client, for as long as it lives; not a pool holds its client."""
 
 _only: WeakKeyDictionary[Any, WeakSet[asyncio.AbstractEventLoop]] = WeakKeyDictionary()
+"""The loop of a client that cannot have several."""
+
+
+def _pools_of(client: Any) -> dict[asyncio.AbstractEventLoop, _Pool]:
+    if client not in _pools:
+        finalize(client, _let_go, _pools.setdefault(client, {})).atexit = False
+    return _pools[client]
 
 
 def _let_go(pools: dict[asyncio.AbstractEventLoop, _Pool]) -> None:

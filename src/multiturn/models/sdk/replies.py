@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 from multiturn.errors import InvalidReply, ModelError
@@ -58,17 +59,13 @@ class Reply(ABC):
     def leave(self) -> None:
         """The end of the body is often a packet behind the last event. HTTP clients take a connection back when they
         have read that end, so it is read if it comes soon; nobody waits for it."""
-        in_background(self._drained())
+        in_background(self._read_on()).add_done_callback(lambda _: self.close())
 
-    async def _drained(self) -> None:
-        try:
+    async def _read_on(self) -> None:
+        with suppress(TimeoutError, ModelError):
             async with asyncio.timeout(LINGER_S):
                 while await self.read_some():
                     pass
-        except (TimeoutError, ModelError):
-            pass
-        finally:
-            self.close()
 
 
 class WholeReply(Reply):
@@ -108,7 +105,11 @@ class AsyncReply(Reply):
 
     def close(self) -> None:
         if not self._response.is_closed:
-            in_background(self._response.aclose())
+            in_background(self._hung_up())
+
+    async def _hung_up(self) -> None:
+        with suppress(Exception):  # it is broken already
+            await self._response.aclose()
 
 
 _KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
@@ -136,8 +137,9 @@ _running: set[asyncio.Task[None]] = set()
 """A loop holds its tasks but weakly."""
 
 
-def in_background(work: Coroutine[Any, Any, None]) -> None:
+def in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     """Start it on the running loop."""
     task = asyncio.get_running_loop().create_task(work)
     _running.add(task)
     task.add_done_callback(_running.discard)
+    return task

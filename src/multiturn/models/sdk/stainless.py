@@ -21,27 +21,27 @@ from multiturn.models.transport import Transport
 _RAW = "X-Stainless-Raw-Response"
 
 
-def transport(client: Any, path: Callable[[str], str]) -> Transport:
-    """A transport that asks through this client; `path` makes the SDK's path of the format's."""
-    door = _Door(client, path)
+def transport(client: Any, place: Callable[[str], str]) -> Transport:
+    """A transport that asks through this client; `place` makes the SDK's path of the format's."""
+    door = _Door(client, place)
     return _AsyncTransport(door) if inspect.iscoroutinefunction(client.post) else _SyncTransport(door)
 
 
 class _Door:
     """What the client's two kinds have in common."""
 
-    def __init__(self, client: Any, path: Callable[[str], str]) -> None:
+    def __init__(self, client: Any, place: Callable[[str], str]) -> None:
         self.client = client
         self.host = urlsplit(str(client.base_url)).netloc.rpartition("@")[2]
         self.sdk = type(client).__name__
-        self._path = path
+        self._place = place
         # Before openai 2.16, ready bytes went into `body`.
         self._body = "content" if "content" in inspect.signature(client.post).parameters else "body"
 
     def post(self, client: Any, path: str, body: bytes, stream: bool) -> Any:
         """What `client.post` gives: a response, or an awaitable of one."""
         options = {"headers": {_RAW: "stream" if stream else "raw"}}
-        return client.post(self._path(path), cast_to=object, options=options, stream=stream, **{self._body: body})
+        return client.post(self._place(path), cast_to=object, options=options, stream=stream, **{self._body: body})
 
     def outcome(self, error: Exception) -> Reply | Exception:
         """What an exception of the SDK means: a reply whose status is an error, or an error of ours."""

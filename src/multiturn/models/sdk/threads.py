@@ -12,12 +12,12 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from multiturn.models.sdk.failures import cut
-from multiturn.models.sdk.replies import Reply
+from multiturn.models.sdk.replies import LINGER_S, Reply
 
 T = TypeVar("T")
 
@@ -100,6 +100,16 @@ class ThreadReply(Reply):
         except Exception as error:
             failure = cut(error, self._host)
         raise failure  # not inside `except`, see `given`
+
+    def leave(self) -> None:
+        """As `Reply.leave`, in the thread."""
+        self._line.end(self._read_on_here)
+        asyncio.get_running_loop().call_later(LINGER_S, _hang_up, self._response)
+
+    def _read_on_here(self) -> None:
+        with closing(self._response):
+            for _ in self._pieces:
+                pass
 
     def close(self) -> None:
         _hang_up(self._response)

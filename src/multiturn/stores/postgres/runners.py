@@ -30,8 +30,8 @@ _KEEP = """
         AND position = t.position OFFSET 0 FOR KEY SHARE
     ) r
 """
-"""A piece for a turn that runs. The lock on its row keeps whoever closes the turn from doing so in between; else a piece
-that a killed process has just sent would outlive the turn."""
+"""A piece for a turn that runs. The lock on its row keeps whoever closes the turn from doing so in between; else what
+a killed process has just sent would outlive the turn."""
 
 
 class Mine:

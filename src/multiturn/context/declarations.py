@@ -1,0 +1,78 @@
+"""Tools as their models read them, for counting: TypeScript, as OpenAI writes them, or JSON.
+
+OpenAI has not published how it writes tools. The form here is the one that github.com/hmarr/openai-chat-tokens found
+by asking, and that recorded requests bear out (tests/context/recorded.json). It is counted, and never sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from multiturn.request import ToolSpec
+
+Schema = Mapping[str, Any]
+
+_TYPES = {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "null": "null"}
+
+
+def typescript(tools: Iterable[ToolSpec], *, joined: bool) -> str:
+    """All tools as one namespace. `joined` without a line's end before a closing brace, as since GPT-4o."""
+    end = "" if joined else "\n"
+    lines = ["namespace functions {", ""]
+    for tool in tools:
+        if tool.description:
+            lines.append("// " + tool.description.rstrip("\n"))
+        schema = _decoded(tool.parameters)
+        fields = "\n".join(_fields(schema, 0, end))
+        lines += [f"type {tool.name} = " + (f"(_: {{\n{fields}{end}}}) => any;" if fields else "() => any;"), ""]
+    return "\n".join([*lines, "} // namespace functions"])
+
+
+def json(tool: ToolSpec) -> str:
+    """One tool as the JSON that is sent."""
+    return msgspec.json.encode(
+        {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    ).decode()
+
+
+def _decoded(schema: msgspec.Raw) -> Schema:
+    found = msgspec.json.decode(schema)
+    return found if isinstance(found, dict) else {}
+
+
+def _fields(schema: Schema, depth: int, end: str) -> Iterator[str]:
+    properties, required = schema.get("properties"), schema.get("required")
+    if not isinstance(properties, dict):
+        return
+    for name, field in properties.items():
+        if not isinstance(field, dict):
+            continue
+        if field.get("description") and depth < 2:
+            yield " " * depth + f"// {field['description']}"
+        optional = "" if isinstance(required, list) and name in required else "?"
+        last = "," if end or name != [*properties][-1] else ""
+        yield " " * depth + f"{name}{optional}: {_type(field, depth, end)}{last}"
+
+
+def _type(schema: Schema, depth: int, end: str) -> str:
+    if isinstance(options := schema.get("enum"), list):
+        return " | ".join(msgspec.json.encode(option).decode() for option in options)
+    if isinstance(options := schema.get("anyOf"), list):
+        return " | ".join(_type(option, depth, end) for option in options if isinstance(option, dict))
+    match schema.get("type"):
+        case "array":
+            items = schema.get("items")
+            return f"{_type(items, depth, end) if isinstance(items, dict) else 'any'}[]"
+        case "object":
+            fields = "\n".join(_fields(schema, depth + 2, end))
+            return f"{{\n{fields}{end}}}" if fields else "object"
+        case list() as kinds:
+            return " | ".join(_TYPES.get(kind, "any") for kind in kinds if isinstance(kind, str))
+        case str() as kind:
+            return _TYPES.get(kind, "any")
+    return "any"
+
+

@@ -1,0 +1,359 @@
+"""What of a conversation its model is shown, from request to request.
+
+`Framing` belongs to a conversation, and remembers the last view and the sizes that were counted. `Frame` belongs to one
+run. Nothing that matters is in them: the mark is in the turns, and all else is made again from these.
+
+A request's size is what the provider said of the last one, and a count of what has come since. Where the window has
+moved since, or nothing was said, all that is shown is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from multiturn.context.policies import Cut, KeepAll, Shorten, Situation, Wish
+from multiturn.context.repair import mended
+from multiturn.context.sizes import Sizes, counter_for
+from multiturn.context.summary import Summary, asking, summary_of
+from multiturn.context.view import View, answers_before, hidden_pins, is_cut, seen, shortened_messages
+from multiturn.context.window import Learned, Room, Window, limit_in, room
+from multiturn.errors import ContextOverflow, TooLong
+from multiturn.messages import Message, Usage
+from multiturn.models.base import Model
+from multiturn.notices import Notice
+from multiturn.path import Path
+from multiturn.request import Request
+from multiturn.turns import Mark
+
+TIGHTER = 0.9
+"""What part of a request that was refused the next one may have, where the provider does not say what it takes."""
+LONGEST_SUMMARY = 0.125
+"""The share of the budget that a summary may have."""
+_SCALES = (0.5, 4.0)  # how far a provider's count may lead ours astray
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """A request as it is to be sent. `mark` is the one from now on, None where it is the same; `aside` what was used
+    to write a summary."""
+
+    request: Request
+    notices: tuple[Notice, ...] = ()
+    mark: Mark | None = None
+    aside: Usage | None = None
+
+
+class Framing:
+    """What a conversation knows of its window. Made once; `frame` for each run."""
+
+    def __init__(self, window: Window | None = None, resolve: Callable[[str], Model] | None = None) -> None:
+        self.window = window or Window()
+        self.view: View | None = None
+        self.resolve = resolve
+        self._sizes: dict[tuple[str, str], Sizes] = {}
+        self._learned: dict[tuple[str, str], Learned] = {}
+        self._scales: dict[tuple[str, str], float] = {}
+
+    def forked(self) -> Framing:
+        """The framing of a conversation that goes on from here by itself."""
+        framing = Framing(self.window, self.resolve)
+        framing.view, framing._learned = self.view, dict(self._learned)
+        return framing
+
+    def sizes(self, model: Model) -> Sizes:
+        known = self._sizes.get((model.provider, model.name))
+        if known is None:
+            known = Sizes(counter_for(model.provider, model.name))
+            self._sizes[model.provider, model.name] = known
+        return known
+
+    def room(self, model: Model, request: Request) -> Room:
+        return room(self.window, request.settings, model.provider, model.name, self.learned(model))
+
+    def learned(self, model: Model) -> Learned:
+        return self._learned.get((model.provider, model.name), Learned())
+
+    def learn(self, model: Model, learned: Learned) -> None:
+        self._learned[model.provider, model.name] = learned
+
+    def for_summary(self, *, same_model: bool) -> Framing:
+        """The framing in which a summary is asked for: as much as fits, old results cut short first."""
+        context = self.window.context_tokens if same_model else None
+        framing = Framing(Window(policy=Shorten(keep=0), context_tokens=context, share=0.95), self.resolve)
+        framing.view, framing._sizes, framing._learned = self.view, self._sizes, self._learned
+        return framing
+
+    def scale(self, model: Model) -> float:
+        """What the provider counts for one token of ours."""
+        return self._scales.get((model.provider, model.name), 1.0)
+
+    def compare(self, model: Model, reported: int, counted: int) -> None:
+        least, most = _SCALES
+        if counted:
+            self._scales[model.provider, model.name] = min(most, max(least, reported / counted))
+
+    def check(self, model: Model, request: Request) -> None:
+        """Raise `TooLong` where the request's input does not fit by itself, whatever is left out of its path."""
+        budget = self.room(model, request).budget
+        if budget is not None and not isinstance(self.window.policy, KeepAll):
+            _check(Frame(self, model, Path(), Mark()).counted(request, Mark()), budget, "this message, with", model)
+
+    def frame(self, model: Model, path: Path, mark: Mark) -> Frame:
+        return Frame(self, model, path, mark)
+
+
+class _Anchor(NamedTuple):
+    """A provider's count: `tokens` of everything up to and including its answer, and the messages after that."""
+
+    tokens: int
+    since: Sequence[Message]
+
+
+class Frame:
+    """The window of one run, which follows `path` and begins under `mark`."""
+
+    def __init__(self, framing: Framing, model: Model, path: Path, mark: Mark) -> None:
+        self.mark = mark
+        self._framing = framing
+        self._model = model
+        self._path = path
+        self._sizes = framing.sizes(model)
+        self._moved_at = 0  # how many messages of the run there were when the window last moved
+        self._cut_until = 0  # up to where in the run's messages results are cut short
+
+    # --- a request, made to fit ---------------------------------------------------------------------------------------
+
+    async def fit(self, request: Request, *, squeeze: bool = True) -> Fitted:
+        """The request, whose path is not looked at, with what its model is to be shown. Raises `TooLong` where it does
+        not fit, whatever is left out; unless it is not to be squeezed, but left to the policy."""
+        before = self.mark
+        situation = self.situation(request)
+        cut = self._framing.window.policy(situation)
+        summary = await self._summary(cut, request, situation) if cut.wish else Summary()
+        self._move(cut.mark, summary.text, len(request.input))
+        if squeeze and situation.budget is not None and not isinstance(self._framing.window.policy, KeepAll):
+            self._squeeze(request, situation.budget)
+        fitted = self._shown(request)
+        if self.mark == before:
+            return fitted
+        notices = _notices(before, self.mark, situation, summary)
+        return msgspec.structs.replace(fitted, notices=notices, mark=self.mark, aside=summary.usage)
+
+    async def refit(self, request: Request, error: ContextOverflow) -> Fitted | None:
+        """A smaller request, in the place of one that a provider has refused as too long; None where the policy finds
+        nothing to leave out. More than that is left out only where the provider has named its limit."""
+        before, cut_until, learned = self.mark, self._cut_until, self._framing.learned(self._model)
+        refused, limit = self.total(request), limit_in(error)
+        self._framing.learn(self._model, Learned(limit, learned.most))
+        budget = self._framing.room(self._model, request).budget
+        is_sure = budget is not None and refused > budget
+        if not is_sure:
+            self._framing.learn(self._model, Learned(limit, int(refused * TIGHTER)))
+        try:
+            fitted = await self.fit(request, squeeze=is_sure)
+        except TooLong:
+            return None
+        if (self.mark, self._cut_until) == (before, cut_until):
+            self._framing.learn(self._model, learned)
+            return None
+        return fitted
+
+    def situation(self, request: Request) -> Situation:
+        """What the policy decides on."""
+        total, budget = self.total(request), self._framing.room(self._model, request).budget
+        if budget is not None and total > budget:
+            self._framing.compare(self._model, total, self.counted(request, self.mark, scale=1.0))
+        scale = self._framing.scale(self._model)
+        return Situation(
+            turns=self._path.turns,
+            mark=self.mark,
+            size=lambda turn, cut: round(self._sizes.turn(turn, cut) * scale),
+            total=total,
+            budget=budget,
+            share=self._framing.window.share,
+        )
+
+    def _shown(self, request: Request) -> Fitted:
+        view = self._framing.view = seen(self._path, self.mark, self._framing.view)
+        said = self._said(request)
+        made, _ = mended(said, view.thread.on_trial(), place=len(self._path.turns), last=True)
+        whole = made is not said or not self._is_same_since_answer(request.input)
+        return Fitted(msgspec.structs.replace(request, path=view.shown, input=tuple(made), whole=whole))
+
+    def _said(self, request: Request) -> Sequence[Message]:
+        """The run's own messages, the first of them cut short where they had to be."""
+        until = self._cut_until
+        return (*shortened_messages(request.input[:until]), *request.input[until:]) if until else request.input
+
+    def _move(self, mark: Mark, summary: str, at: int) -> None:
+        if summary:
+            mark = msgspec.structs.replace(mark, summary=summary)
+        if not _same_view(mark, self.mark):
+            self._moved_at = at
+        self.mark = mark
+
+    # --- the last resort ----------------------------------------------------------------------------------------------
+
+    def _squeeze(self, request: Request, budget: int) -> None:
+        """Make the request fit where the policy has not: cut short what is shown of the path, then what tools have given
+        back earlier in this run, then leave out all turns, then cut short what tools have just given back. Raises
+        `TooLong` where even that is too much."""
+        if self.total(request) <= budget:
+            return
+        turns, last = len(self._path.turns), len(request.input)
+        answered = max((n for n, message in enumerate(request.input) if message.role == "assistant"), default=0)
+        everything = self.mark if answers_before(request.input) else _replaced(self.mark, skipped=turns)
+        for mark, until in (
+            (_replaced(self.mark, shortened=turns), self._cut_until),
+            (_replaced(self.mark, shortened=turns + 1), max(answered, self._cut_until)),
+            (_replaced(everything, shortened=turns + 1), max(answered, self._cut_until)),
+            (_replaced(everything, shortened=turns + 1), last if answered else self._cut_until),
+        ):
+            self._move(mark, "", last)
+            self._moved_at = last if until != self._cut_until else self._moved_at
+            self._cut_until = until
+            total = self.counted(request, self.mark)
+            if total <= budget:
+                return
+        _check(total, budget, "what cannot be left out, with", self._model)
+
+    # --- how much it is -----------------------------------------------------------------------------------------------
+
+    def total(self, request: Request) -> int:
+        """The tokens that the request takes under the mark of now: the anchor and what came since, or all counted."""
+        anchor = self._anchor(request)
+        if anchor is None:
+            return self.counted(request, self.mark)
+        last = self._path.turns[-1].instructions if self._path.turns else None
+        more = 0
+        if (request.instructions or None) != (last or None) and not self._said_in_run(request.input):
+            more = self._sizes.instructions(request.instructions) - self._sizes.instructions(last)
+        return anchor.tokens + more + round(self._sizes.messages(anchor.since) * self._framing.scale(self._model))
+
+    def counted(self, request: Request, mark: Mark, *, scale: float | None = None) -> int:
+        """The tokens that it takes under this mark by our own count, as the provider counts."""
+        sizes, turns = self._sizes, self._path.turns
+        shown = [*hidden_pins(turns, mark), *range(mark.skipped, len(turns))]
+        count = sizes.instructions(request.instructions) + sizes.tools(request) + sizes.summary(mark.summary)
+        count += sum(sizes.turn(turns[n], is_cut(turns, n, mark)) for n in shown)
+        count += sizes.messages(self._said(request))
+        return round(count * (self._framing.scale(self._model) if scale is None else scale))
+
+    def _anchor(self, request: Request) -> _Anchor | None:
+        found = self._in(request.input[self._moved_at :]) if self._moved_at <= len(request.input) else None
+        if found is not None or self._moved_at:
+            return found
+        place = self._last_shown()
+        if place is None or not self._was_shown_so(place):
+            return None
+        found = self._in(self._path.turns[place].messages)
+        return found and _Anchor(found.tokens, (*found.since, *request.input))
+
+    def _in(self, messages: Sequence[Message]) -> _Anchor | None:
+        for n in range(len(messages) - 1, -1, -1):
+            usage, origin = messages[n].usage, messages[n].origin
+            if usage is not None and usage.input_tokens and origin and origin.provider == self._model.provider:
+                read = usage.input_tokens + usage.output_tokens - usage.reasoning_tokens
+                return _Anchor(read, messages[n + 1 :])
+        return None
+
+    def _said_in_run(self, messages: Sequence[Message]) -> bool:
+        return self._in(messages[self._moved_at :]) is not None
+
+    def _is_same_since_answer(self, messages: Sequence[Message]) -> bool:
+        """Whether the last answer was given under the view of now."""
+        if any(message.role == "assistant" for message in messages[self._moved_at :]):
+            return True
+        place = self._last_shown()
+        return not self._moved_at and (place is None or self._was_shown_so(place))
+
+    def _last_shown(self) -> int | None:
+        """The place of the last turn in which anything was said, where it is shown."""
+        turns = self._path.turns
+        place = next((n for n in range(len(turns) - 1, -1, -1) if turns[n].input or turns[n].output), -1)
+        return place if place >= self.mark.skipped else None
+
+    def _was_shown_so(self, place: int) -> bool:
+        path = self._path
+        then = path.mark if place == len(path.turns) - 1 else path.mark_after(place + 1)
+        return _same_view(then, self.mark)
+
+    # --- summaries ----------------------------------------------------------------------------------------------------
+
+    async def _summary(self, cut: Cut, request: Request, situation: Situation) -> Summary:
+        """A summary of what the cut newly leaves out and of the summary so far; none where it would not be shorter."""
+        wish, path = cut.wish, self._path.until(self._path.turns[cut.mark.skipped - 1].id)
+        assert wish is not None
+        assert path is not None
+        most = max(64, int((situation.budget or 0) * LONGEST_SUMMARY))
+        summary = await self._ask_for_summary(wish, path, request, most)
+        if not summary.text:
+            return summary
+        new = self._sizes.summary(summary.text)
+        old = self._sizes.summary(self.mark.summary) + sum(
+            self._sizes.turn(path.turns[n]) for n in range(self.mark.skipped, len(path.turns))
+        )
+        if new >= old or new > 2 * most:
+            return Summary("", summary.usage, f"it took {new:,} tokens in the place of {old:,}")
+        return summary
+
+    async def _ask_for_summary(self, wish: Wish, path: Path, request: Request, most: int) -> Summary:
+        model = self._model
+        try:
+            if isinstance(wish.model, str):
+                model = self._framing.resolve(wish.model) if self._framing.resolve else _by_name(wish.model)
+            elif wish.model is not None:
+                model = wish.model
+            framing = self._framing.for_summary(same_model=model is self._model)
+            fitted = await Frame(framing, model, path, self.mark).fit(asking(request, wish.words, most))
+        except TooLong as error:
+            return Summary(problem=str(error))
+        return await summary_of(model, fitted.request)
+
+
+def _by_name(name: str) -> Model:
+    from multiturn.models.registry import resolve
+
+    return resolve(name)
+
+
+def _replaced(mark: Mark, *, skipped: int | None = None, shortened: int | None = None) -> Mark:
+    return msgspec.structs.replace(
+        mark, skipped=max(mark.skipped, skipped or 0), shortened=max(mark.shortened, shortened or 0)
+    )
+
+
+def _same_view(one: Mark, other: Mark) -> bool:
+    """Whether both show the same of any path, one's last turn being newer than any pin of the other."""
+    if one == other:
+        return True
+    untouched = not (one.skipped or one.shortened or one.summary or other.skipped or other.shortened or other.summary)
+    return untouched
+
+
+def _notices(before: Mark, after: Mark, situation: Situation, summary: Summary) -> tuple[Notice, ...]:
+    if _same_view(before, after):
+        return ()
+    why = f"{situation.total:,} tokens, of {situation.budget:,}" if situation.budget is not None else ""
+    said: list[str] = []
+    if after.skipped > before.skipped:
+        said.append(f"the first {after.skipped:,} turns are no longer shown to the model")
+    if after.shortened > max(before.shortened, after.skipped):
+        said.append("old results of tools and media are shown cut short")
+    text = ", and ".join(said) + (f" ({why})" if why else "")
+    if summary.text:
+        return (Notice("summarised", f"a summary stands for the first {after.skipped:,} turns ({why})"),)
+    failed = f"; no summary: {summary.problem}" if summary.problem else ""
+    return (Notice("trimmed", text + failed),) if said else ()
+
+
+def _check(tokens: int, budget: int, what: str, model: Model) -> None:
+    if tokens > budget:
+        raise TooLong(
+            f"{what} the instructions and tools takes about {tokens:,} tokens, and {model.provider}:{model.name} takes "
+            f"{budget:,} beside its answer; say less, or choose a model that reads more",
+            tokens=tokens,
+            budget_tokens=budget,
+        )

@@ -1,0 +1,12 @@
+"""Property tests draw the same examples in every run of `make test`, so that what fails fails again; `make torture`
+draws new ones."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("new")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
