@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Raw
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.anthropic.incoming_messages import read_request, to_messages
+from multiturn.formats.anthropic.incoming_messages import to_messages
 from multiturn.formats.anthropic.requests import BUDGETS
 from multiturn.formats.anthropic.wire import IncomingMessage, TextBlock
-from multiturn.formats.decoding import read
+from multiturn.formats.decoding import read, read_request
 from multiturn.messages import Message
 from multiturn.request import NamedTool, OutputSchema, Settings, ToolChoice, ToolSpec
 

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -41,7 +41,7 @@ from multiturn.formats.anthropic.wire import (
     ToolUseBlock,
     UrlSource,
 )
-from multiturn.formats.decoding import UNREADABLE, read
+from multiturn.formats.decoding import encode_items, read, read_request
 from multiturn.messages import (
     File,
     Image,
@@ -74,38 +74,8 @@ def decode_messages(
 ) -> tuple[Message, ...]:
     """Our messages for Anthropic-style ones: dicts, or the SDK's own objects among them. `items` is only read. Raises
     `InvalidInput`, whose message begins with the place: `messages[2].content[0].source.data: …`."""
-    try:
-        data = msgspec.json.encode(list(items), enc_hook=_plain)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"messages: {error}") from error
-    found = read_request(_MESSAGES, data, "messages")
+    found = read_request(_MESSAGES, encode_items(items, "messages", mode="json"), "messages")
     return to_messages(found, provider, native)
-
-
-def _plain(value: Any) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", exclude_none=True)
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def read_request(decoder: msgspec.json.Decoder[T], body: bytes, root: str = "") -> T:
-    """What `decoder` makes of `body`; `root` is the place of what is decoded. Raises `InvalidInput`."""
-    try:
-        return read(decoder, body)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(_located(str(error), root)) from error
-    except UNREADABLE as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}") from error
-
-
-def _located(problem: str, root: str) -> str:
-    """msgspec's message with the place in front: "messages[0].role: expected `str`, got `int`"."""
-    problem, _, place = problem.partition(" - at `$")
-    place = (root + place.removesuffix("`")).lstrip(".")
-    problem = problem[:1].lower() + problem[1:]
-    return f"{place}: {problem}" if place else f"the body is not a request: {problem}"
 
 
 def to_messages(items: Iterable[IncomingMessage], provider: str, native: bool) -> tuple[Message, ...]:

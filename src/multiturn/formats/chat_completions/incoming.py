@@ -8,9 +8,9 @@ import msgspec
 from msgspec import Raw
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.chat_completions.incoming_messages import read_request, to_messages
-from multiturn.formats.chat_completions.wire import IncomingMessage
-from multiturn.formats.decoding import read
+from multiturn.formats.chat_completions.incoming_messages import to_messages
+from multiturn.formats.chat_completions.wire import CONTENT_TYPES, IncomingMessage
+from multiturn.formats.decoding import read, read_request
 from multiturn.messages import Message
 from multiturn.request import NamedTool, OutputSchema, Settings, ToolChoice, ToolSpec
 
@@ -99,7 +99,7 @@ _LEGACY = {"functions": "tools", "function_call": "tool_choice"}
 def decode_request(body: bytes, *, provider: str = "openai") -> ServerRequest:
     """The request that this body makes. `provider` is whose file and audio ids may be in it. Raises `InvalidInput`,
     whose message begins with the field: `messages[2].content[0].type: …`."""
-    asked = read_request(_BODY, body)
+    asked = read_request(_BODY, body, types=CONTENT_TYPES)
     if not asked.messages:
         raise InvalidInput("messages: there must be at least one")
     return ServerRequest(

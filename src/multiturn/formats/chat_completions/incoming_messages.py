@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import UnsetType
@@ -22,7 +21,7 @@ from multiturn.formats.chat_completions.wire import (
     ToolCallItem,
     VideoPart,
 )
-from multiturn.formats.decoding import UNREADABLE, read
+from multiturn.formats.decoding import encode_items, read_request
 from multiturn.formats.media import AUDIO_TYPES, file_type, from_base64, from_data_url
 from multiturn.messages import (
     Audio,
@@ -52,41 +51,8 @@ def decode_messages(items: Sequence[Mapping[str, object]], *, provider: str = "o
     """Our messages for OpenAI-style ones: dicts, or the OpenAI SDK's own message objects among them. `items` is only
     read. `provider` is whose file and audio ids may be in them. Raises `InvalidInput`, whose message begins with the
     place: `messages[2].content: …`."""
-    try:
-        data = msgspec.json.encode(list(items), enc_hook=_plain)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"messages: {error}") from error
-    found = read_request(_MESSAGES, data, root="messages")
+    found = read_request(_MESSAGES, encode_items(items, "messages"), "messages", CONTENT_TYPES)
     return to_messages(found, provider)
-
-
-def _plain(value: Any) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "model_dump"):
-        return value.model_dump(exclude_none=True)
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def read_request(decoder: msgspec.json.Decoder[T], body: bytes, root: str = "") -> T:
-    """What `decoder` makes of `body`; `root` is the name of what is decoded. Raises `InvalidInput`."""
-    try:
-        return read(decoder, body)
-    except msgspec.ValidationError as error:
-        raise InvalidInput(_located(str(error), root)) from error
-    except UNREADABLE as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}") from error
-
-
-def _located(problem: str, root: str) -> str:
-    """msgspec's message with the place in front: "messages[0].role: expected `str`, got `int`"."""
-    problem, _, place = problem.partition(" - at `$")
-    place = (root + place.removesuffix("`")).lstrip(".")
-    value = re.fullmatch(r"Invalid value '(.*)'", problem)
-    if value and re.search(r"content\[\d+\]\.type$", place):
-        problem = f"{value[1]!r} is not known here; use one of {', '.join(CONTENT_TYPES)}"
-    problem = problem[:1].lower() + problem[1:]
-    return f"{place}: {problem}" if place else f"the body is not a request: {problem}"
 
 
 def to_messages(items: Sequence[IncomingMessage], provider: str) -> tuple[Message, ...]:

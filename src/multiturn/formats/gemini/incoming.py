@@ -9,8 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.chat_completions.incoming_messages import read_request
-from multiturn.formats.decoding import UNREADABLE, read
+from multiturn.formats.decoding import UNREADABLE, read, read_request
 from multiturn.formats.gemini.incoming_messages import to_messages
 from multiturn.formats.gemini.spelling import camel_case
 from multiturn.formats.gemini.wire import PART, ReadContent

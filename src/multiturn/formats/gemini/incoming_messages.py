@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.chat_completions.incoming_messages import read_request
+from multiturn.formats.decoding import encode_items, read_request
 from multiturn.formats.gemini.calls import SKIP, with_id
 from multiturn.formats.gemini.media import media_of
 from multiturn.formats.gemini.readings import origin_of, parts_of
@@ -23,20 +22,9 @@ def decode_messages(items: Sequence[Mapping[str, object]], *, provider: str = "g
     """Our messages for Gemini's contents: dicts, or the Google SDK's own `Content` objects among them. `items` is only
     read. `provider` is whose files and signatures may be in them. Raises `InvalidInput`, whose message begins with the
     place: `contents[2].role: …`."""
-    try:
-        data = msgspec.json.encode(list(items), enc_hook=_plain)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"contents: {error}") from error
-    found = read_request(_CONTENTS, camel_case(data), root="contents")
+    data = camel_case(encode_items(items, "contents", mode="json", by_alias=True))
+    found = read_request(_CONTENTS, data, "contents")
     return to_messages(found, provider)
-
-
-def _plain(value: Any) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
-    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def to_messages(contents: Sequence[ReadContent], provider: str) -> tuple[Message, ...]:
@@ -89,7 +77,7 @@ def _said(content: ReadContent, waiting: list[ToolCall], place: str, provider: s
 
 def _read(content: ReadContent, place: str) -> Iterator[tuple[ReadPart, msgspec.Raw]]:
     for n, raw in enumerate(content.parts or ()):
-        yield read_request(PART, bytes(raw), root=f"{place}.parts[{n}]"), raw
+        yield read_request(PART, bytes(raw), f"{place}.parts[{n}]"), raw
 
 
 def _result(response: ReadResponse, waiting: list[ToolCall], place: str, provider: str) -> ToolResult:

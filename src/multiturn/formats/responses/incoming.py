@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Raw
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.decoding import read
+from multiturn.formats.decoding import read, read_request
 from multiturn.formats.responses.echo import ECHO_FIELDS, Echo
-from multiturn.formats.responses.incoming_messages import read_as, to_messages
+from multiturn.formats.responses.incoming_messages import to_messages
 from multiturn.formats.responses.wire import ANY, FIELDS, KIND, own
 from multiturn.messages import Message
 from multiturn.request import NamedTool, OutputSchema, Settings, ToolChoice, ToolSpec
@@ -119,7 +119,7 @@ _NATIVE = (
 def decode_request(body: bytes, *, provider: str = "openai") -> ServerRequest:
     """The request that this body of `POST /responses` makes. `provider` is whose ids, encrypted thinking and opaque
     items may be in it. Raises `InvalidInput`, whose message begins with the field: `input[2].content[0].type: …`."""
-    asked = read_as(_BODY, body, "")
+    asked = read_request(_BODY, body, "")
     _check(asked)
     tools = [(f"tools[{nth}]", tool) for nth, tool in enumerate(asked.tools or ())]
     fields = {name: raw for name, raw in read(FIELDS, body).items() if own(raw) is not None}
@@ -180,13 +180,13 @@ def _echo(fields: dict[str, Raw], conversation: str | None) -> Echo:
 
 
 def _is_function(tool: Raw, place: str) -> bool:
-    return read_as(KIND, tool, place).type == "function"
+    return read_request(KIND, tool, place).type == "function"
 
 
 def _tool(tool: Raw, place: str) -> ToolSpec:
     if "function" in FIELDS.decode(tool):
         raise InvalidInput(f"{place}.function: in this API the fields of a function stand beside its type")
-    function = read_as(_FUNCTION, tool, place)
+    function = read_request(_FUNCTION, tool, place)
     spec = ToolSpec(name=function.name, description=function.description or "", strict=function.strict)
     parameters = own(function.parameters)
     return spec if parameters is None else msgspec.structs.replace(spec, parameters=parameters)

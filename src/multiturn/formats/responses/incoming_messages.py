@@ -7,7 +7,6 @@ made are dropped: they name a place here (`item_ids`), and nothing that a provid
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -15,7 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from multiturn.errors import InvalidInput
-from multiturn.formats.decoding import UNREADABLE, read
+from multiturn.formats.decoding import UNREADABLE, encode_items, read, read_request
 from multiturn.formats.media import AUDIO_TYPES, file_type, from_base64, from_data_url
 from multiturn.formats.responses.annotations import citations_of
 from multiturn.formats.responses.calls import call_of
@@ -78,40 +77,8 @@ def decode_messages(input: str | Sequence[Mapping[str, object]], *, provider: st
     message begins with the place: `input[2].content: …`."""
     if isinstance(input, str):
         return to_messages(input, provider)
-    try:
-        data = msgspec.json.encode(list(input), enc_hook=_plain)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"input: {error}") from error
-    return to_messages(read_as(_ITEMS, data, "input"), provider)
-
-
-def _plain(value: Any) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if hasattr(value, "model_dump"):
-        return value.model_dump(exclude_none=True, by_alias=True)
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def read_as(decoder: msgspec.json.Decoder[T], data: bytes | Raw, place: str) -> T:
-    """What `decoder` makes of the JSON that stands at `place` in the body. Raises `InvalidInput`."""
-    try:
-        return read(decoder, bytes(data))
-    except msgspec.ValidationError as error:
-        raise InvalidInput(_located(str(error), place)) from error
-    except UNREADABLE as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}") from error
-
-
-def _located(problem: str, root: str) -> str:
-    """msgspec's message with the place in front: "input[0].role: expected `str`, got `int`"."""
-    problem, _, place = problem.partition(" - at `$")
-    place = (root + place.removesuffix("`")).lstrip(".")
-    value = re.fullmatch(r"Invalid value '(.*)'", problem)
-    if value and re.search(r"(content|output)\[\d+\]\.type$", place):
-        problem = f"{value[1]!r} is not known here; use one of {', '.join(CONTENT_TYPES)}"
-    problem = problem[:1].lower() + problem[1:]
-    return f"{place}: {problem}" if place else f"the body is not a request: {problem}"
+    items = read_request(_ITEMS, encode_items(input, "input", by_alias=True), "input")
+    return to_messages(items, provider)
 
 
 def to_messages(input: str | Sequence[Raw], provider: str) -> tuple[Message, ...]:
@@ -136,19 +103,19 @@ class _Reading:
         return tuple(self._messages)
 
     def add(self, item: Raw, place: str) -> None:
-        known = read_as(KIND, item, place)
+        known = read_request(KIND, item, place)
         kind = known.type or ("message" if known.role is not None else "item_reference")
         match kind:
             case "message":
-                self._add_message(read_as(_MESSAGE, item, place), place)
+                self._add_message(read_request(_MESSAGE, item, place, CONTENT_TYPES), place)
             case "reasoning":
-                read_as(_REASONING, item, place)
+                read_request(_REASONING, item, place)
                 self._answer.append(_without_our_id(reasoning_of(item)))
             case "function_call" | "custom_tool_call":
-                read_as(_CALLS[kind], item, place)
+                read_request(_CALLS[kind], item, place)
                 self._answer.append(_without_our_id(call_of(item, kind)))
             case "function_call_output" | "custom_tool_call_output":
-                output = read_as(_OUTPUT, item, place)
+                output = read_request(_OUTPUT, item, place, CONTENT_TYPES)
                 parts = _parts(output.output, f"{place}.output", self._provider)
                 shown = tuple(part for part in parts if isinstance(part, Text | Image | Audio | Video | File))
                 of: Literal["function", "custom"] = "custom" if kind == "custom_tool_call_output" else "function"
