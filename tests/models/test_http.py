@@ -26,6 +26,7 @@ from multiturn.formats.retry_after import retry_after_s
 from multiturn.models import http
 from multiturn.models.http import HttpReply, HttpTransport, proxy_for
 from multiturn.models.limits import Retries, Timeouts
+from multiturn.models.transport import MIB
 from upstream import (
     Upstream,
     cut_after,
@@ -61,7 +62,7 @@ async def posted(transport: HttpTransport, body: bytes = BODY) -> AsyncIterator[
 
 async def call(transport: HttpTransport, body: bytes = BODY) -> tuple[int, bytes]:
     async with posted(transport, body) as answer:
-        return answer.status, await answer.read(http.MIB)
+        return answer.status, await answer.read(MIB)
 
 
 # --- what is sent, what comes back ----------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ async def test_a_body_larger_than_its_bound_is_refused(upstream: Upstream) -> No
     upstream.script(reply("x" * 300_000))
     async with posted(HttpTransport(upstream.url)) as answer:
         with pytest.raises(InvalidReply, match=r"127\.0\.0\.1:\d+ is larger than 0.125 MiB"):
-            await answer.read(http.MIB // 8)
+            await answer.read(MIB // 8)
 
 
 # --- limits of time -------------------------------------------------------------------------------------------------

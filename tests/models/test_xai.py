@@ -56,8 +56,8 @@ from multiturn.messages import (
 )
 from multiturn.models.base import Model
 from multiturn.models.channels import _opened
+from multiturn.models.history import MAX_LOSSES
 from multiturn.models.limits import Retries, Timeouts
-from multiturn.models.remote import MAX_LOSSES
 from multiturn.models.xai import XaiModel, from_kept_answer
 from multiturn.notices import Notice
 from multiturn.path import Path

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Generic, TypeVar
 
 import msgspec
 
-from multiturn.formats.switching import RULES, Target, is_home, switched
+from multiturn.deltas import Answer, Delta
+from multiturn.errors import StateLost
+from multiturn.formats.switching import RULES, Target, check_input, is_home, switched
 from multiturn.messages import Message
 from multiturn.notices import Notice
 from multiturn.path import Path
@@ -30,6 +35,45 @@ def continued(request: Request, target: Target) -> Request | None:
             else:
                 return None
     return None
+
+
+D = TypeVar("D", bound=Target)
+MAX_LOSSES = 2  # in a row, before a provider that never keeps anything is sent the whole history at once
+
+
+class Continuing(Generic[D]):
+    """What a model knows of its provider's memory: how often in a row an answer was lost. `shorten` makes the request
+    that names the last answer, as `continued` does."""
+
+    def __init__(self, target: D, shorten: Callable[[Request, D], Request | None] = continued) -> None:
+        self._target = target
+        self._shorten = shorten
+        self._losses = 0
+
+    async def answer(
+        self, request: Request, model: str, ask: Callable[[Request], AsyncGenerator[Delta | Answer, None]]
+    ) -> AsyncGenerator[Delta | Notice | Answer, None]:
+        """As `Model.answer` says, `ask` being how the model is asked: for what is new alone where its provider holds
+        the rest, and once more with all of it where that was lost."""
+        check_input(request.input, self._target, model)
+        for notice in translations(request, self._target):
+            yield notice
+        shorter = self._shorten(request, self._target) if self._losses < MAX_LOSSES else None
+        try:
+            async with aclosing(ask(shorter or request)) as items:
+                async for item in items:
+                    self._losses = 0 if shorter else self._losses
+                    yield item
+            return
+        except StateLost:
+            if shorter is None:
+                raise
+        self._losses += 1
+        provider = self._target.provider
+        yield Notice("resent", f"{provider} no longer holds the earlier answers; the whole history was sent again")
+        async with aclosing(ask(request)) as items:
+            async for item in items:
+                yield item
 
 
 def translations(request: Request, target: Target) -> list[Notice]:

@@ -32,8 +32,8 @@ from multiturn.errors import (
 )
 from multiturn.formats.retry_after import retry_after_s
 from multiturn.models.limits import Deadline, Limit, Retries, Timeouts, timed_out
+from multiturn.models.transport import MIB, TransportReply
 
-MIB = 1 << 20
 KEEP_ALIVE_S = 60.0  # how long a connection without a call is kept; servers commonly keep theirs for 5 to 75 s
 LINGER_S = 0.5  # how long the end of a body may take after the end of the answer
 PIECE_BYTES = MIB // 4  # what a big request body is written in; larger ones cost the system fresh memory each time
@@ -241,25 +241,17 @@ class _Body(aiohttp.Payload):
 # --- the reply ------------------------------------------------------------------------------------------------------
 
 
-class HttpReply:
-    """A reply whose status and headers are there. Its body is read piece by piece, by one task at a time.
-
-    Every way out must end in `close()`, or in `leave()` where the rest is not wanted but the connection is."""
+class HttpReply(TransportReply):
+    """A reply over aiohttp."""
 
     def __init__(
         self, response: aiohttp.ClientResponse, host: str, idle_s: float | None, *, first: Limit, deadline: Deadline
     ) -> None:
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        super().__init__(response.status, response.headers, host)
         self._response = response
-        self._host = host
         self._idle_s = idle_s
         self._first: Limit | None = first
         self._deadline = deadline
-
-    @property
-    def content_type(self) -> str:
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     async def read_some(self) -> bytes:
         """The next bytes of the body as they came, empty at its end. Raises `StreamCut` or `TimedOut`."""
@@ -268,34 +260,12 @@ class HttpReply:
             async with limit.clock():
                 piece = await self._response.content.readany()
         except TimeoutError:
-            raise limit.error(self._host) from None
+            raise limit.error(self.host) from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:  # RuntimeError: the session was closed meanwhile
-            text = f"the connection to {self._host} broke in the middle of the answer"
+            text = f"the connection to {self.host} broke in the middle of the answer"
             raise StreamCut(text) from error
         self._first = None
         return piece
-
-    async def read(self, limit_bytes: int) -> bytes:
-        """The whole body. Raises `InvalidReply` if it is larger than that, and what `read_some` raises."""
-        pieces, size = [], 0
-        while piece := await self.read_some():
-            pieces.append(piece)
-            size += len(piece)
-            if size > limit_bytes:
-                raise InvalidReply(f"the answer of {self._host} is larger than {limit_bytes / MIB:g} MiB")
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    async def read_start(self, limit_bytes: int, within_s: float) -> bytes:
-        """The start of the body, as much as comes in that time: enough to say what an error is about."""
-        pieces, size = [], 0
-        try:
-            async with asyncio.timeout(within_s):
-                while size < limit_bytes and (piece := await self.read_some()):
-                    pieces.append(piece)
-                    size += len(piece)
-        except (TimeoutError, ModelError):
-            pass
-        return b"".join(pieces)[:limit_bytes]
 
     def leave(self) -> None:
         """No more of the body is wanted. Its end is often a packet behind the last event: if it comes soon, the

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
-from multiturn.errors import InvalidInput, InvalidReply, ModelError, ModelNotFound, StateLost, StreamCut, TimedOut
+from multiturn.errors import InvalidInput, InvalidReply, ModelError, ModelNotFound, StreamCut, TimedOut
 from multiturn.formats.base import Format, StreamDecoder
 from multiturn.formats.sse import SSEReader
-from multiturn.formats.switching import Target, check_input
+from multiturn.formats.switching import Target
 from multiturn.messages import Message, Reasoning, Refusal, Text, ToolCall
-from multiturn.models.history import continued, translations
+from multiturn.models.history import Continuing
 from multiturn.notices import Notice
 from multiturn.request import Request
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 MAX_REPLY_BYTES = 64 << 20
 MAX_ERROR_BYTES = 64 << 10
 ERROR_BODY_S = 5.0  # how long the text of an error may take
-MAX_LOSSES = 2  # in a row, before a provider that never keeps anything is sent the whole history at once
 
 D = TypeVar("D", bound=Target)
 
@@ -95,7 +94,7 @@ class RemoteModel(Generic[D]):
         self._timeouts = timeouts
         self._retries = retries
         self._made = transport
-        self._losses = 0  # how often in a row the provider had lost an answer
+        self._continuing = Continuing(dialect)
 
     def __repr__(self) -> str:
         return f"<{self.provider}:{self.name} at {self.endpoint.shown}>"
@@ -121,22 +120,7 @@ class RemoteModel(Generic[D]):
 
     async def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
         """As `Model.answer` says."""
-        check_input(request.input, self._dialect, self.name)
-        for notice in translations(request, self._dialect):
-            yield notice
-        shorter = continued(request, self._dialect) if self._losses < MAX_LOSSES else None
-        try:
-            async with aclosing(self._answer(shorter or request)) as items:
-                async for item in items:
-                    self._losses = 0 if shorter else self._losses
-                    yield item
-            return
-        except StateLost:
-            if shorter is None:
-                raise
-        self._losses += 1
-        yield Notice("resent", f"{self.provider} no longer holds the earlier answers; the whole history was sent again")
-        async with aclosing(self._answer(request)) as items:
+        async with aclosing(self._continuing.answer(request, self.name, self._answer)) as items:
             async for item in items:
                 yield item
 

@@ -22,11 +22,10 @@ from multiturn.errors import (
     ModelError,
     ProviderFailed,
     RateLimited,
-    StateLost,
     StreamCut,
     TimedOut,
 )
-from multiturn.formats.switching import Switching, check_input
+from multiturn.formats.switching import Switching
 from multiturn.formats.xai.dialect import Dialect
 from multiturn.formats.xai.failures import decode_error
 from multiturn.formats.xai.messages import encode_messages
@@ -35,10 +34,10 @@ from multiturn.formats.xai.requests import encode_request
 from multiturn.formats.xai.streams import StreamDecoder
 from multiturn.messages import Message
 from multiturn.models.channels import Call, ClientsChannel, OwnChannel, Way, grpc
-from multiturn.models.history import continued, translations
-from multiturn.models.http import MIB
+from multiturn.models.history import Continuing, continued
 from multiturn.models.limits import Deadline, Limit, Retries, Timeouts
-from multiturn.models.remote import MAX_LOSSES, MAX_REPLY_BYTES
+from multiturn.models.remote import MAX_REPLY_BYTES
+from multiturn.models.transport import MIB
 from multiturn.notices import Notice
 from multiturn.request import Request
 
@@ -75,7 +74,7 @@ class XaiModel:
             else ClientsChannel(client)
         )
         self._key = key
-        self._losses = 0  # how often in a row xAI had lost an answer
+        self._continuing = Continuing(self._dialect, from_kept_answer)
 
     @classmethod
     def through(cls, client: object, name: str, *, switching: Switching | None = None) -> XaiModel:
@@ -91,22 +90,7 @@ class XaiModel:
 
     async def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
         """As `Model.answer` says."""
-        check_input(request.input, self._dialect, self.name)
-        for notice in translations(request, self._dialect):
-            yield notice
-        shorter = from_kept_answer(request, self._dialect) if self._losses < MAX_LOSSES else None
-        try:
-            async with aclosing(self._answer(shorter or request)) as items:
-                async for item in items:
-                    self._losses = 0 if shorter else self._losses
-                    yield item
-            return
-        except StateLost:
-            if shorter is None:
-                raise
-        self._losses += 1
-        yield Notice("resent", f"{self.provider} no longer holds the earlier answers; the whole history was sent again")
-        async with aclosing(self._answer(request)) as items:
+        async with aclosing(self._continuing.answer(request, self.name, self._answer)) as items:
             async for item in items:
                 yield item
 

@@ -103,7 +103,9 @@ def summarise(question: Question) -> str | None:
 
 
 def _user_sentences(question: Question) -> list[str]:
-    texts = [*question.dialogue.said("user"), question.text]
+    texts = question.dialogue.said("user")
+    if not _SUMMARISE.fullmatch(question.text.strip()):
+        texts = [*texts, question.text]
     every = [sentence for text in texts for sentence in sentences(as_user(text))]
     return [sentence for sentence in every if not _SUMMARISE.fullmatch(sentence)]
 

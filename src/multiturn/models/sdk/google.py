@@ -102,16 +102,15 @@ class _AiohttpReply(Reply):
     """A reply that the async side has begun to receive over aiohttp, which it uses if it can."""
 
     def __init__(self, response: Any, host: str) -> None:
-        super().__init__(response.status, response.headers)
+        super().__init__(response.status, response.headers, host)
         self._response = response
-        self._host = host
 
     async def read_some(self) -> bytes:
         try:
             piece: bytes = await self._response.content.readany()
             return piece
         except Exception as error:
-            failure = cut(error, self._host)
+            failure = cut(error, self.host)
         raise failure  # not inside `except`, see `given`
 
     def close(self) -> None:

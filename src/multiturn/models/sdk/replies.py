@@ -6,55 +6,19 @@
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
-from multiturn.errors import InvalidReply, ModelError
+from multiturn.errors import ModelError
 from multiturn.models.sdk.failures import cut
+from multiturn.models.transport import TransportReply
 
 LINGER_S = 0.5  # how long the end of a body may take after the end of the answer
 
 
-class Reply(ABC):
+class Reply(TransportReply):
     """What they have in common. A subclass says how it reads on and how it hangs up."""
-
-    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        self.status = status
-        self.headers = headers
-
-    @property
-    def content_type(self) -> str:
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-    @abstractmethod
-    async def read_some(self) -> bytes:
-        """As `TransportReply.read_some` says."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """As `TransportReply.close` says; more than once does no harm."""
-
-    async def read(self, limit_bytes: int) -> bytes:
-        pieces, size = [], 0
-        while piece := await self.read_some():
-            pieces.append(piece)
-            size += len(piece)
-            if size > limit_bytes:
-                raise InvalidReply(f"the answer is larger than {limit_bytes >> 20} MiB")
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    async def read_start(self, limit_bytes: int, within_s: float) -> bytes:
-        pieces, size = [], 0
-        try:
-            async with asyncio.timeout(within_s):
-                while size < limit_bytes and (piece := await self.read_some()):
-                    pieces.append(piece)
-                    size += len(piece)
-        except (TimeoutError, ModelError):
-            pass
-        return b"".join(pieces)[:limit_bytes]
 
     def leave(self) -> None:
         """The end of the body is often a packet behind the last event. HTTP clients take a connection back when they
@@ -72,7 +36,7 @@ class WholeReply(Reply):
     """A reply whose body the SDK has read."""
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        super().__init__(status, headers)
+        super().__init__(status, headers, "the provider")
         self._rest = body
 
     async def read_some(self) -> bytes:
@@ -90,17 +54,16 @@ class AsyncReply(Reply):
     """A reply that an async client has begun to receive."""
 
     def __init__(self, http_response: Any, host: str) -> None:
-        super().__init__(http_response.status_code, http_response.headers)
+        super().__init__(http_response.status_code, http_response.headers, host)
         self._response = http_response
         self._pieces = http_response.aiter_bytes()
-        self._host = host
 
     async def read_some(self) -> bytes:
         try:
             piece: bytes = await anext(self._pieces, b"")
             return piece
         except Exception as error:
-            failure = cut(error, self._host)
+            failure = cut(error, self.host)
         raise failure  # not inside `except`, see `given`
 
     def close(self) -> None:

@@ -75,11 +75,10 @@ class ThreadReply(Reply):
     """A reply that a sync client has begun to receive."""
 
     def __init__(self, http_response: Any, line: Line, host: str) -> None:
-        super().__init__(http_response.status_code, http_response.headers)
+        super().__init__(http_response.status_code, http_response.headers, host)
         self._response = http_response
         self._pieces = http_response.iter_bytes()
         self._line = line
-        self._host = host
 
     @classmethod
     async def to(cls, ask: Callable[[], Any], host: str) -> ThreadReply:
@@ -98,7 +97,7 @@ class ThreadReply(Reply):
         try:
             return await self._line.run(lambda: next(self._pieces, b""))
         except Exception as error:
-            failure = cut(error, self._host)
+            failure = cut(error, self.host)
         raise failure  # not inside `except`, see `given`
 
     def leave(self) -> None:
