@@ -262,7 +262,7 @@ def test_what_is_not_decided_goes_on_waiting(url: str) -> None:
 
 
 def test_a_tool_without_a_function_waits_for_its_result(url: str) -> None:
-    outside = Tool("scan", "Scan a page.", {"type": "object", "properties": {}}, None)
+    outside: Tool[..., Any] = Tool("scan", "Scan a page.", {"type": "object", "properties": {}}, None)
     chat = Conversation(ScriptedModel(in_turn(calling(("c", "scan", "{}")), "read")), tools=[outside], store=url)
     events = list(chat.stream("scan it"))
     assert isinstance(events[-1], RunPaused)

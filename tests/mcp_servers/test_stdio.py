@@ -107,7 +107,7 @@ async def test_an_error_of_the_tool_is_told_to_the_model(shop: MCPServer) -> Non
 async def test_arguments_that_do_not_fit_the_schema_are_not_sent(shop: MCPServer, shop_log: Log) -> None:
     result = await called(shop, "add", {"a": "two", "b": 3})
     assert result.is_error
-    assert 'a: expected integer, got "two"' in result.text
+    assert 'a: expected an integer, got "two"' in result.text
     assert not any(line.startswith("add") for line in shop_log.lines)
 
 

@@ -101,38 +101,32 @@ WRONG: list[tuple[object, str]] = [
     ('"Rome"', "the arguments must be one JSON object"),
     ('{"city":' + "[" * 100_000, "the arguments are nested too deeply"),
     # missing and unknown
-    ("", '- city: missing; city wants {"type":"string"}'),
-    ("null", "- city: missing"),
-    ({}, "- city: missing"),
-    ({"city": "x", "town": "y"}, "- town: unknown; there are: city, days, price"),
-    # of another type
-    ({"city": 1}, '- city: Expected `str`, got `int`; city wants {"type":"string"}'),
-    ({"city": None}, "- city: Expected `str`, got `null`"),
+    ("", '- city: is missing, expected a string; city wants {"type":"string"}'),
+    ("null", "- city: is missing"),
+    ({}, "- city: is missing"),
+    ({"city": "x", "town": "y"}, "- town: is unknown; there are: city, days, price"),
+    # of another type, near and far
+    ({"city": 1}, '- city: expected a string, got 1; city wants {"type":"string"}'),
+    ({"city": None}, "- city: expected a string, got null"),
     (
         {"city": "x", "days": "2"},
-        '- days: Expected `int`, got `str`; days wants {"type":"integer","description":"how many"',
+        '- days: expected an integer, got "2"; days wants {"type":"integer","description":"how many"',
     ),
-    ({"city": "x", "days": 1.5}, "- days: Expected `int`, got `float`"),
-    ({"city": "x", "days": True}, "- days: Expected `int`, got `bool`"),
-    ({"city": "x", "loud": "yes"}, "- loud: Expected `bool`, got `str`"),
-    ({"city": "x", "unit": "k"}, """- unit: Invalid enum value 'k'; unit wants {"type":"string","enum":["c","f"]"""),
-    ({"city": "x", "colour": "blue"}, "- colour: Invalid enum value 'blue'"),
-    ({"city": "x", "places": {}}, "- places: Expected `array`, got `object`"),
+    ({"city": "x", "days": True}, "- days: expected an integer, got true"),
+    ({"city": "x", "unit": "k"}, '- unit: expected one of "c", "f", got "k"; unit wants {"type":"string","enum":["c"'),
     (
         {"city": "x", "places": [{"name": "a"}, {"name": 5}]},
-        "- places[1].name: Expected `str`, got `int`; places wants ",
+        "- places[1].name: expected a string, got 5; places wants ",
     ),
-    ({"city": "x", "places": [{}]}, "- places[0]: Object missing required field `name`"),
-    ({"city": "x", "by_name": {"a": "b"}}, "- by_name[...]: Expected `int`, got `str`"),
-    ({"city": "x", "day": "tomorrow"}, "- day: Invalid RFC3339 encoded date"),
-    ({"city": "x", "code": "x"}, "- code: Invalid UUID"),
-    ({"city": "x", "cost": "much"}, "- cost: Invalid decimal string"),
-    ({"city": "x", "pair": [1]}, "- pair: Expected `array` of length 2; pair wants"),
+    ({"city": "x", "by_name": {"a": "b"}}, '- by_name.a: expected an integer, got "b"'),
+    ({"city": "x", "day": "tomorrow"}, "- day: invalid RFC3339 encoded date"),
     # out of bounds, and refused by a type's own check
-    ({"city": "x", "bound": 0}, "- bound: Expected `int` >= 1"),
-    ({"city": "x", "bound": 10}, '- bound: Expected `int` <= 9; bound wants {"type":"integer","minimum":1,"maximum":9'),
+    (
+        {"city": "x", "bound": 10},
+        '- bound: expected an integer <= 9, got 10; bound wants {"type":"integer","minimum":1',
+    ),
     ({"city": "x", "checked": {"number": 1}}, "- checked: 1 is taken"),
-    ({"city": "x", "checked": {"number": 2}}, "- checked: LookupError: no table"),
+    ({"city": "x", "checked": {"number": 2}}, "the arguments cannot be read: LookupError: no table"),
 ]
 
 
@@ -150,10 +144,17 @@ async def test_all_that_is_wrong_is_told_at_once() -> None:
     result = await ask(PLAN, {"days": "2", "loud": 3})
     assert [line.split(";")[0] for line in result.text.splitlines()] == [
         "the arguments do not fit:",
-        "- city: missing",
-        "- days: Expected `int`, got `str`",
-        "- loud: Expected `bool`, got `int`",
+        "- city: is missing, expected a string",
+        '- days: expected an integer, got "2"',
+        "- loud: expected a boolean, got 3",
     ]
+
+
+async def test_a_whole_number_is_an_integer_and_null_stands_for_what_may_be_left_out() -> None:
+    given = {"city": "Rome", "days": 3.0, "loud": None, "places": [{"name": "x", "floor": None}], "day": None}
+    values = PLAN.arguments.read(msgspec.json.encode(given).decode())
+    assert (values["days"], values["loud"], values["day"]) == (3, False, None)
+    assert values["places"] == [Place("x", 0)]
 
 
 async def test_a_long_list_of_wrongs_is_cut() -> None:
@@ -169,7 +170,7 @@ async def test_a_long_schema_is_cut_in_what_is_wanted() -> None:
     take.__annotations__["value"] = Literal[tuple(f"choice {n}" for n in range(1000))]
     result = await ask(take, {"value": "x"})
     assert result.text.endswith("…")
-    assert len(result.text) < 500
+    assert len(result.text) < 600
 
 
 @pytest.mark.parametrize("nothing", ["", "  \n", "null", "{}"])
@@ -220,4 +221,4 @@ async def test_positional_only_parameters_are_filled_by_name() -> None:
         return [a, b, c]
 
     assert (await ask(take, {"a": 1, "c": 5})).text == "[1,2,5]"
-    assert "a: missing" in (await ask(take, {"b": 1})).text
+    assert "a: is missing" in (await ask(take, {"b": 1})).text

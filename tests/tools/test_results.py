@@ -21,6 +21,7 @@ from multiturn.tools.results import parts_of
 from tools.asking import ask
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(9)
+MP4 = b"\0\0\0\x14ftypisom\0\0\0\0isom"
 IMAGE = Image(Url("https://example.com/a.png"))
 CYCLE: list[object] = []
 CYCLE.append(CYCLE)
@@ -86,6 +87,7 @@ TEXTS: list[tuple[Any, str]] = [
     (bytearray(b"plain"), "plain"),
     (b"ID3 tags are text here", "ID3 tags are text here"),
     (memoryview(b"plain"), "plain"),
+    (b"\0 and more", "\0 and more"),
     (iter(["a", "b"]), "ab"),
     (map(str, [1, 2]), "12"),
     ((n for n in (1, 2)), "[1,2]"),
@@ -118,6 +120,7 @@ PARTS: list[tuple[Any, tuple[Any, ...]]] = [
     (b"RIFF\0\0\0\0WEBPVP8 ", (Image(Inline(b"RIFF\0\0\0\0WEBPVP8 ", "image/webp")),)),
     (b"RIFF\0\0\0\0WAVEfmt ", (Audio(Inline(b"RIFF\0\0\0\0WAVEfmt ", "audio/wav")),)),
     (b"ID3\x04", (Audio(Inline(b"ID3\x04", "audio/mpeg")),)),
+    (MP4, (Video(Inline(MP4, "video/mp4")),)),
     (b"%PDF-1.7", (File(Inline(b"%PDF-1.7", "application/pdf")),)),
     (bytearray(PNG), (Image(Inline(PNG, "image/png")),)),
 ]

@@ -33,9 +33,8 @@ def typescript(tools: Iterable[ToolSpec], *, joined: bool) -> str:
 
 def json(tool: ToolSpec) -> str:
     """One tool as the JSON that is sent."""
-    return msgspec.json.encode(
-        {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    ).decode()
+    parameters = msgspec.json.decode(tool.parameters)  # without the spaces of whoever wrote it
+    return msgspec.json.encode({"name": tool.name, "description": tool.description, "parameters": parameters}).decode()
 
 
 def _decoded(schema: msgspec.Raw) -> Schema:
@@ -47,13 +46,14 @@ def _fields(schema: Schema, depth: int, end: str) -> Iterator[str]:
     properties, required = schema.get("properties"), schema.get("required")
     if not isinstance(properties, dict):
         return
+    final = next(reversed(properties), None)
     for name, field in properties.items():
         if not isinstance(field, dict):
             continue
         if field.get("description") and depth < 2:
             yield " " * depth + f"// {field['description']}"
         optional = "" if isinstance(required, list) and name in required else "?"
-        last = "," if end or name != [*properties][-1] else ""
+        last = "," if end or name != final else ""
         yield " " * depth + f"{name}{optional}: {_type(field, depth, end)}{last}"
 
 
@@ -74,5 +74,3 @@ def _type(schema: Schema, depth: int, end: str) -> str:
         case str() as kind:
             return _TYPES.get(kind, "any")
     return "any"
-
-

@@ -14,24 +14,28 @@ from typing import NamedTuple
 
 import msgspec
 
+from multiturn.context.estimates import anchor
 from multiturn.context.policies import Cut, KeepAll, Shorten, Situation, Wish
 from multiturn.context.repair import mended
-from multiturn.context.sizes import Sizes, counter_for
-from multiturn.context.summary import Summary, asking, summary_of
+from multiturn.context.sizes import Sizes
+from multiturn.context.summary import Summary, answer_of, asking, summary_of
+from multiturn.context.tokens import counter_for
 from multiturn.context.view import View, answers_before, hidden_pins, is_cut, seen, shortened_messages
-from multiturn.context.window import Learned, Room, Window, limit_in, room
-from multiturn.errors import ContextOverflow, TooLong
+from multiturn.context.window import Learned, Room, Window, known, limit_in, room
+from multiturn.errors import ContextOverflow, EmptyAnswer, TooLong
 from multiturn.messages import Message, Usage
 from multiturn.models.base import Model
+from multiturn.models.catalogue import ModelInfo
 from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.request import Request
-from multiturn.turns import Mark
+from multiturn.turns import Mark, Turn
 
 TIGHTER = 0.9
 """What part of a request that was refused the next one may have, where the provider does not say what it takes."""
 LONGEST_SUMMARY = 0.125
-"""The share of the budget that a summary may have."""
+"""The share of the budget that a summary may have, and where there is no budget, so many tokens:"""
+USUAL_SUMMARY = 1000
 _SCALES = (0.5, 4.0)  # how far a provider's count may lead ours astray
 
 
@@ -52,7 +56,8 @@ class Framing:
         self.window = window or Window()
         self.view: View | None = None
         self.resolve = resolve
-        self._sizes: dict[tuple[str, str], Sizes] = {}
+        self._counted: dict[tuple[str, str], Sizes] = {}
+        self._infos: dict[tuple[str, str], ModelInfo] = {}
         self._learned: dict[tuple[str, str], Learned] = {}
         self._scales: dict[tuple[str, str], float] = {}
 
@@ -63,14 +68,17 @@ class Framing:
         return framing
 
     def sizes(self, model: Model) -> Sizes:
-        known = self._sizes.get((model.provider, model.name))
+        known = self._counted.get((model.provider, model.name))
         if known is None:
             known = Sizes(counter_for(model.provider, model.name))
-            self._sizes[model.provider, model.name] = known
+            self._counted[model.provider, model.name] = known
         return known
 
     def room(self, model: Model, request: Request) -> Room:
-        return room(self.window, request.settings, model.provider, model.name, self.learned(model))
+        named = (model.provider, model.name)
+        if named not in self._infos:
+            self._infos[named] = known(*named)
+        return room(self.window, request.settings, self._infos[named], self.learned(model))
 
     def learned(self, model: Model) -> Learned:
         return self._learned.get((model.provider, model.name), Learned())
@@ -78,11 +86,11 @@ class Framing:
     def learn(self, model: Model, learned: Learned) -> None:
         self._learned[model.provider, model.name] = learned
 
-    def for_summary(self, *, same_model: bool) -> Framing:
+    def for_summary(self) -> Framing:
         """The framing in which a summary is asked for: as much as fits, old results cut short first."""
-        context = self.window.context_tokens if same_model else None
-        framing = Framing(Window(policy=Shorten(keep=0), context_tokens=context, share=0.95), self.resolve)
-        framing.view, framing._sizes, framing._learned = self.view, self._sizes, self._learned
+        window = msgspec.structs.replace(self.window, policy=Shorten(keep=0), reserve_tokens=None, share=0.95)
+        framing = Framing(window, self.resolve)
+        framing.view, framing._counted, framing._learned = self.view, self._counted, self._learned
         return framing
 
     def scale(self, model: Model) -> float:
@@ -99,6 +107,16 @@ class Framing:
         budget = self.room(model, request).budget
         if budget is not None and not isinstance(self.window.policy, KeepAll):
             _check(Frame(self, model, Path(), Mark()).counted(request, Mark()), budget, "this message, with", model)
+
+    async def condensed(self, model: Model, path: Path, request: Request) -> Message:
+        """The model's summary of what the path shows by now, asked for with the request's input. Raises a `ModelError`
+        where there is none."""
+        asked = asking(request, request.input[0].text, _longest_summary(self.room(model, request).budget))
+        fitted = await self.for_summary().frame(model, path, path.mark).fit(asked)
+        answer = await answer_of(model, fitted.request)
+        if not answer.text.strip():
+            raise EmptyAnswer(f"{model.provider}:{model.name} wrote no summary", model=model.name)
+        return answer
 
     def frame(self, model: Model, path: Path, mark: Mark) -> Frame:
         return Frame(self, model, path, mark)
@@ -119,9 +137,10 @@ class Frame:
         self._framing = framing
         self._model = model
         self._path = path
-        self._sizes = framing.sizes(model)
+        self.sizes = framing.sizes(model)
         self._moved_at = 0  # how many messages of the run there were when the window last moved
         self._cut_until = 0  # up to where in the run's messages results are cut short
+        self._left_out = 0  # up to where in them all is left out but the words of the user
 
     # --- a request, made to fit ---------------------------------------------------------------------------------------
 
@@ -147,7 +166,7 @@ class Frame:
         before, cut_until, learned = self.mark, self._cut_until, self._framing.learned(self._model)
         refused, limit = self.total(request), limit_in(error)
         self._framing.learn(self._model, Learned(limit, learned.most))
-        budget = self._framing.room(self._model, request).budget
+        budget = self.room(request).budget
         is_sure = budget is not None and refused > budget
         if not is_sure:
             self._framing.learn(self._model, Learned(limit, int(refused * TIGHTER)))
@@ -162,14 +181,14 @@ class Frame:
 
     def situation(self, request: Request) -> Situation:
         """What the policy decides on."""
-        total, budget = self.total(request), self._framing.room(self._model, request).budget
+        total, budget = self.total(request), self.room(request).budget
         if budget is not None and total > budget:
             self._framing.compare(self._model, total, self.counted(request, self.mark, scale=1.0))
-        scale = self._framing.scale(self._model)
+        scale = self.scale
         return Situation(
             turns=self._path.turns,
             mark=self.mark,
-            size=lambda turn, cut: round(self._sizes.turn(turn, cut) * scale),
+            size=lambda turn, cut: round(self.sizes.turn(turn, cut) * scale),
             total=total,
             budget=budget,
             share=self._framing.window.share,
@@ -183,9 +202,12 @@ class Frame:
         return Fitted(msgspec.structs.replace(request, path=view.shown, input=tuple(made), whole=whole))
 
     def _said(self, request: Request) -> Sequence[Message]:
-        """The run's own messages, the first of them cut short where they had to be."""
-        until = self._cut_until
-        return (*shortened_messages(request.input[:until]), *request.input[until:]) if until else request.input
+        """The run's own messages, the first of them cut short or left out where they had to be."""
+        said, until = request.input, self._cut_until
+        if until:
+            said = (*shortened_messages(said[:until]), *said[until:])
+        first = _steps(said)[0] if self._left_out else 0
+        return (*said[:first], *said[self._left_out :]) if self._left_out > first else said
 
     def _move(self, mark: Mark, summary: str, at: int) -> None:
         if summary:
@@ -197,70 +219,79 @@ class Frame:
     # --- the last resort ----------------------------------------------------------------------------------------------
 
     def _squeeze(self, request: Request, budget: int) -> None:
-        """Make the request fit where the policy has not: cut short what is shown of the path, then what tools have given
-        back earlier in this run, then leave out all turns, then cut short what tools have just given back. Raises
-        `TooLong` where even that is too much."""
-        if self.total(request) <= budget:
+        """Make the request fit where the policy has not: cut short what is shown of the path, then what tools have
+        given back earlier in this run, leave out all turns, cut short what tools have just given back, and last leave
+        out the run's first steps. Raises `TooLong` where even that is too much."""
+        total = self.total(request)
+        if total <= budget:
             return
-        turns, last = len(self._path.turns), len(request.input)
-        answered = max((n for n, message in enumerate(request.input) if message.role == "assistant"), default=0)
+        turns, steps = len(self._path.turns), _steps(request.input)
         everything = self.mark if answers_before(request.input) else _replaced(self.mark, skipped=turns)
-        for mark, until in (
-            (_replaced(self.mark, shortened=turns), self._cut_until),
-            (_replaced(self.mark, shortened=turns + 1), max(answered, self._cut_until)),
-            (_replaced(everything, shortened=turns + 1), max(answered, self._cut_until)),
-            (_replaced(everything, shortened=turns + 1), last if answered else self._cut_until),
-        ):
-            self._move(mark, "", last)
-            self._moved_at = last if until != self._cut_until else self._moved_at
-            self._cut_until = until
+        older, all_said = (steps[-1], len(request.input)) if steps else (0, 0)
+        attempts = [
+            (_replaced(self.mark, shortened=turns), self._cut_until, self._left_out),
+            (_replaced(self.mark, shortened=turns + 1), older, self._left_out),
+            (_replaced(everything, shortened=turns + 1), older, self._left_out),
+            *((_replaced(everything, shortened=turns + 1), all_said, step) for step in steps),
+        ]
+        for mark, cut_until, left_out in attempts:
+            self._move(mark, "", len(request.input))
+            if (cut_until, left_out) > (self._cut_until, self._left_out):
+                self._cut_until, self._left_out = max(cut_until, self._cut_until), max(left_out, self._left_out)
+                self._moved_at = len(request.input)
             total = self.counted(request, self.mark)
-            if total <= budget:
+            if total <= (budget * self._framing.window.share if left_out != attempts[-1][2] and left_out else budget):
                 return
         _check(total, budget, "what cannot be left out, with", self._model)
 
     # --- how much it is -----------------------------------------------------------------------------------------------
 
+    def room(self, request: Request) -> Room:
+        return self._framing.room(self._model, request)
+
+    @property
+    def scale(self) -> float:
+        """What the provider counts for one token of ours."""
+        return self._framing.scale(self._model)
+
+    def size(self, turn: Turn, place: int) -> int:
+        """Our count of a turn of the path, as the mark shows it."""
+        return self.sizes.turn(turn, is_cut(self._path.turns, place, self.mark))
+
     def total(self, request: Request) -> int:
         """The tokens that the request takes under the mark of now: the anchor and what came since, or all counted."""
-        anchor = self._anchor(request)
-        if anchor is None:
+        found = self._anchor(request)
+        if found is None:
             return self.counted(request, self.mark)
         last = self._path.turns[-1].instructions if self._path.turns else None
         more = 0
         if (request.instructions or None) != (last or None) and not self._said_in_run(request.input):
-            more = self._sizes.instructions(request.instructions) - self._sizes.instructions(last)
-        return anchor.tokens + more + round(self._sizes.messages(anchor.since) * self._framing.scale(self._model))
+            more = self.sizes.instructions(request.instructions) - self.sizes.instructions(last)
+        return found.tokens + more + round(self.sizes.messages(found.since) * self.scale)
 
     def counted(self, request: Request, mark: Mark, *, scale: float | None = None) -> int:
         """The tokens that it takes under this mark by our own count, as the provider counts."""
-        sizes, turns = self._sizes, self._path.turns
+        sizes, turns = self.sizes, self._path.turns
         shown = [*hidden_pins(turns, mark), *range(mark.skipped, len(turns))]
-        count = sizes.instructions(request.instructions) + sizes.tools(request) + sizes.summary(mark.summary)
+        count = sizes.opening(request) + sizes.summary(mark.summary)
         count += sum(sizes.turn(turns[n], is_cut(turns, n, mark)) for n in shown)
         count += sizes.messages(self._said(request))
-        return round(count * (self._framing.scale(self._model) if scale is None else scale))
+        return round(count * (self.scale if scale is None else scale))
 
     def _anchor(self, request: Request) -> _Anchor | None:
-        found = self._in(request.input[self._moved_at :]) if self._moved_at <= len(request.input) else None
-        if found is not None or self._moved_at:
-            return found
-        place = self._last_shown()
+        said = request.input[self._moved_at :]
+        found = anchor(said, self.sizes.counter)
+        if found is not None:
+            return _Anchor(found.tokens, said[found.place + 1 :])
+        place = None if self._moved_at else self._last_shown()
         if place is None or not self._was_shown_so(place):
             return None
-        found = self._in(self._path.turns[place].messages)
-        return found and _Anchor(found.tokens, (*found.since, *request.input))
-
-    def _in(self, messages: Sequence[Message]) -> _Anchor | None:
-        for n in range(len(messages) - 1, -1, -1):
-            usage, origin = messages[n].usage, messages[n].origin
-            if usage is not None and usage.input_tokens and origin and origin.provider == self._model.provider:
-                read = usage.input_tokens + usage.output_tokens - usage.reasoning_tokens
-                return _Anchor(read, messages[n + 1 :])
-        return None
+        messages, spoken = self._path.turns[place].messages, any(message.role == "user" for message in said)
+        found = anchor(messages, self.sizes.counter, spoken=spoken)
+        return found and _Anchor(found.tokens, (*messages[found.place + 1 :], *said))
 
     def _said_in_run(self, messages: Sequence[Message]) -> bool:
-        return self._in(messages[self._moved_at :]) is not None
+        return anchor(messages[self._moved_at :], self.sizes.counter) is not None
 
     def _is_same_since_answer(self, messages: Sequence[Message]) -> bool:
         """Whether the last answer was given under the view of now."""
@@ -287,13 +318,13 @@ class Frame:
         wish, path = cut.wish, self._path.until(self._path.turns[cut.mark.skipped - 1].id)
         assert wish is not None
         assert path is not None
-        most = max(64, int((situation.budget or 0) * LONGEST_SUMMARY))
+        most = _longest_summary(situation.budget)
         summary = await self._ask_for_summary(wish, path, request, most)
         if not summary.text:
             return summary
-        new = self._sizes.summary(summary.text)
-        old = self._sizes.summary(self.mark.summary) + sum(
-            self._sizes.turn(path.turns[n]) for n in range(self.mark.skipped, len(path.turns))
+        new = self.sizes.summary(summary.text)
+        old = self.sizes.summary(self.mark.summary) + sum(
+            self.sizes.turn(path.turns[n]) for n in range(self.mark.skipped, len(path.turns))
         )
         if new >= old or new > 2 * most:
             return Summary("", summary.usage, f"it took {new:,} tokens in the place of {old:,}")
@@ -306,11 +337,21 @@ class Frame:
                 model = self._framing.resolve(wish.model) if self._framing.resolve else _by_name(wish.model)
             elif wish.model is not None:
                 model = wish.model
-            framing = self._framing.for_summary(same_model=model is self._model)
-            fitted = await Frame(framing, model, path, self.mark).fit(asking(request, wish.words, most))
+            fitted = (
+                await self._framing.for_summary().frame(model, path, self.mark).fit(asking(request, wish.words, most))
+            )
         except TooLong as error:
             return Summary(problem=str(error))
         return await summary_of(model, fitted.request)
+
+
+def _steps(said: Sequence[Message]) -> list[int]:
+    """Where the steps of a run begin: the answers among its messages."""
+    return [n for n, message in enumerate(said) if message.role == "assistant"]
+
+
+def _longest_summary(budget: int | None) -> int:
+    return USUAL_SUMMARY if budget is None else max(16, int(budget * LONGEST_SUMMARY))
 
 
 def _by_name(name: str) -> Model:
@@ -329,8 +370,7 @@ def _same_view(one: Mark, other: Mark) -> bool:
     """Whether both show the same of any path, one's last turn being newer than any pin of the other."""
     if one == other:
         return True
-    untouched = not (one.skipped or one.shortened or one.summary or other.skipped or other.shortened or other.summary)
-    return untouched
+    return not (one.skipped or one.shortened or one.summary or other.skipped or other.shortened or other.summary)
 
 
 def _notices(before: Mark, after: Mark, situation: Situation, summary: Summary) -> tuple[Notice, ...]:

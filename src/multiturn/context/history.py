@@ -41,7 +41,7 @@ def replayed(framing: Framing, model: Model, request: Request) -> Mark:
     sizes, budget = framing.sizes(model), framing.room(model, request).budget
     if budget is not None and sum(map(_letters, turns)) < budget // 2:
         budget = None
-    fixed = 0 if budget is None else sizes.instructions(request.instructions) + sizes.tools(request)
+    fixed = 0 if budget is None else sizes.opening(request)
     total = fixed + (0 if budget is None or not turns else sizes.turn(turns[0]))
     for n in range(1, len(turns)):
         total += 0 if budget is None else sizes.turn(turns[n])

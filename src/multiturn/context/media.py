@@ -35,9 +35,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     note: str = ""
 
 
-def tokens_of(
-    part: Image | Audio | Video | File, image: ImageRule, rates: Rates, text: Callable[[str], int]
-) -> int:
+def tokens_of(part: Image | Audio | Video | File, image: ImageRule, rates: Rates, text: Callable[[str], int]) -> int:
     """What it costs by these rules. `text` counts words: a recording's transcript where it has no sound, and files of
     text."""
     match part:
@@ -106,5 +104,3 @@ def pages(source: Source) -> int:
         if found := max(len(_PAGE.findall(source.data)), told):
             return found
     return max(1, math.ceil(len(source.data) / _BYTES_A_PAGE))
-
-

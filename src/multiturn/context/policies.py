@@ -1,9 +1,9 @@
 """What is left out when a conversation grows: policies, small values that can be put together.
 
 A policy is a pure function: a `Situation` in, a `Cut` out, nothing stored and nobody asked. Where it wants a summary it
-says so in the `Cut`; `multiturn.context.window` has it written. All of them cut at the borders of turns, never between a
-call and its result, keep the pinned turns and the newest one, and, once they cut, cut deep: down to a share of what there
-is, so that the next cut is far away and every request until then begins with the one before it.
+says so in the `Cut`; `multiturn.context.frame` has it written. All of them cut at the borders of turns, never between a
+call and its result, keep the pinned turns and the newest one, and, once they cut, cut deep: down to a share of what
+there is, so that the next cut is far away and every request until then begins with the one before it.
 
     Strides()                                        the default: keep within the budget
     LastTurns(20), LastMessages(50)                  keep so many
@@ -34,9 +34,9 @@ class Wish(msgspec.Struct, frozen=True):
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to decide on: the `turns` of the path, oldest first; the `mark` under which the last request ran;
-    how many tokens a turn takes (`size`, also with its results cut short); and how many the next request would take under this mark (`total`), may take
-    (`budget`, None for as many as it likes) and is to take after a cut, as a `share` of that. With `cutting`, another
-    policy has begun to cut, so that it is to be cut down to that share."""
+    how many tokens a turn takes (`size`, as it is or with its results cut short); and how many the next request would
+    take under this mark (`total`), may take (`budget`, None for as many as it likes) and is to take after a cut, as a
+    `share` of that. With `cutting`, another policy has begun to cut, so that it is to be cut down to that share."""
 
     turns: Sequence[Turn]
     mark: Mark
@@ -174,9 +174,9 @@ class Shorten(msgspec.Struct, frozen=True):
 
 
 class Summarise(msgspec.Struct, frozen=True):
-    """What is left out is summarised, together with the summary so far, by `model`: a name or a `Model`, whoever answers
-    if not given. `words` are those it is asked with, `multiturn.context.summary.WORDS` if not given. `then` decides
-    what is left out."""
+    """What is left out is summarised, together with the summary so far, by `model`: a name or a `Model`, whoever
+    answers if not given. `words` are those it is asked with, `multiturn.context.summary.WORDS` if not given. `then`
+    decides what is left out."""
 
     model: str | Model | None = None
     words: str | None = None

@@ -17,19 +17,28 @@ take empty messages. A turn in which nothing is broken is given back as it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from multiturn.messages import Message, Part, Text, ToolCall, ToolResult
+from multiturn.messages import Message, Origin, Part, Text, ToolCall, ToolResult
 
 NO_RESULT = "(There is no result: the call was left.)"
 
 
-class Thread(msgspec.Struct):
-    """What the turns so far leave to the next: `waiting`, the calls of the last answer, by the ids that they came with,
-    as a model is shown them; and `used`, the ids of all calls, each with the place of its turn. Grows with its path."""
+class Waiting(NamedTuple):
+    """A call without a result: the `id` that it came with, the call as a model is shown it, and who made it."""
 
-    waiting: list[tuple[str, ToolCall]] = []
+    id: str
+    call: ToolCall
+    origin: Origin | None
+
+
+class Thread(msgspec.Struct):
+    """What the turns so far leave to the next: `waiting`, the calls of the last answer; and `used`, the ids of all
+    calls, each with the place of its turn. Grows with its path."""
+
+    waiting: list[Waiting] = []
     used: dict[str, int] = {}
 
     def on_trial(self) -> Thread:
@@ -46,7 +55,7 @@ def mended(
     if not thread.waiting and not any(isinstance(part, ToolCall | ToolResult) for m in messages for part in m.parts):
         return messages, thread
     if (waiting := _sound(messages, thread, place)) is not None and not (last and waiting):
-        thread.used.update((id, place) for id, _ in _calls(messages))
+        thread.used.update((id, place) for id in _calls(messages))
         return messages, Thread(waiting, thread.used)
     mender = _Mender(thread, place)
     for message in messages:
@@ -55,34 +64,32 @@ def mended(
     return tuple(mender.made), Thread(mender.waiting, thread.used)
 
 
-def _calls(messages: Iterable[Message]) -> list[tuple[str, ToolCall]]:
-    return [(call.call_id, call) for m in messages if m.role == "assistant" for call in m.tool_calls]
+def _calls(messages: Iterable[Message]) -> list[str]:
+    return [call.call_id for message in messages if message.role == "assistant" for call in message.tool_calls]
 
 
-def _sound(messages: Sequence[Message], thread: Thread, place: int) -> list[tuple[str, ToolCall]] | None:
+def _sound(messages: Sequence[Message], thread: Thread, place: int) -> list[Waiting] | None:
     """The calls that wait after these messages; None where something is to be mended."""
-    calls = _calls(messages)
-    ids = {id for id, _ in calls}
-    if len(ids) < len(calls) or any(thread.used.get(id, place) < place for id in ids):
+    ids = _calls(messages)
+    if len(set(ids)) < len(ids) or any(thread.used.get(id, place) < place for id in ids):
         return None
-    waiting = {id: call for id, call in thread.waiting if id == call.call_id}
+    waiting = {each.id: each for each in thread.waiting if each.id == each.call.call_id}
     if len(waiting) < len(thread.waiting):
         return None  # they go by new ids, so must their results
     for message in messages:
         if message.role == "assistant":
             if waiting:
                 return None
-            waiting = {call.call_id: call for call in message.tool_calls}
+            waiting = {call.call_id: Waiting(call.call_id, call, message.origin) for call in message.tool_calls}
         for result in message.tool_results:
             if waiting.pop(result.call_id, None) is None:
                 return None
-        if waiting and message.role != "assistant" and not message.tool_results:
-            return None
-        if waiting and any(not isinstance(part, ToolResult) for part in message.parts if message.role != "assistant"):
+        speaks = not message.tool_results or any(not isinstance(part, ToolResult) for part in message.parts)
+        if waiting and speaks and message.role != "assistant":
             return None
     if waiting and messages and messages[-1].role != "assistant":
         return None
-    return list(waiting.items())
+    return list(waiting.values())
 
 
 class _Mender:
@@ -103,8 +110,8 @@ class _Mender:
             self._hear(message)
             return
         self.settle(last=True)
-        self.waiting = [(call.call_id, self._own(call)) for call in message.tool_calls]
-        shown = iter([call for _, call in self.waiting])
+        self.waiting = [Waiting(call.call_id, self._own(call), message.origin) for call in message.tool_calls]
+        shown = iter([each.call for each in self.waiting])
         parts = tuple(next(shown) if isinstance(part, ToolCall) else part for part in message.parts)
         spoken = msgspec.structs.replace(message, parts=tuple(p for p in parts if not isinstance(p, ToolResult)))
         self.made.append(spoken)
@@ -127,28 +134,33 @@ class _Mender:
         for part in message.parts:
             if not isinstance(part, ToolResult):
                 parts.append(part)
-            elif (call := self._called(part.call_id)) is not None:
-                self.made.append(Message("tool", (msgspec.structs.replace(part, call_id=call.call_id),)))
+            elif (called := self._called(part.call_id)) is not None:
+                shown = msgspec.structs.replace(part, call_id=called.call.call_id, origin=called.origin)
+                self.made.append(Message("tool", (shown,)))
             else:
                 parts += _in_words(part)
         if parts or not (message.parts or message.role == "tool"):
             role = "user" if message.role == "tool" else message.role
             self._others.append(msgspec.structs.replace(message, role=role, parts=tuple(parts)))
 
-    def _called(self, id: str) -> ToolCall | None:
+    def _called(self, id: str) -> Waiting | None:
         """The first waiting call that came under this id; it waits no longer."""
-        n = next((n for n, (given, _) in enumerate(self.waiting) if given == id), None)
-        return None if n is None else self.waiting.pop(n)[1]
+        n = next((n for n, each in enumerate(self.waiting) if each.id == id), None)
+        return None if n is None else self.waiting.pop(n)
 
     def settle(self, *, last: bool) -> None:
         """End what was said since the last answer."""
         if self._heard or last:
-            for _, call in self.waiting:
-                result = ToolResult(call.call_id, (Text(NO_RESULT),), name=call.name, is_error=True, kind=call.kind)
-                self.made.append(Message("tool", (result,)))
+            self.made += [Message("tool", (_left(each),)) for each in self.waiting]
             self.waiting = []
         self.made += self._others
         self._others, self._heard = [], False
+
+
+def _left(waiting: Waiting) -> ToolResult:
+    _, call, origin = waiting
+    said = (Text(NO_RESULT),)
+    return ToolResult(call.call_id, said, name=call.name, is_error=True, kind=call.kind, origin=origin)
 
 
 def _in_words(result: ToolResult) -> list[Part]:

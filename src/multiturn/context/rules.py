@@ -34,15 +34,16 @@ class Texts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Wrapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Tokens around texts. Of every message (`message`), of one that names its speaker beside the name (`name`), of
-    what primes the answer (`reply`), of the whole request (`request`); of a tool call that stands alone (`call`) or
-    with others (`parallel`), of a tool's result (`result`), of an image beside its own (`image`).
+    """Tokens around texts. Of every message (`message`), of the instructions (`instructions`), of a speaker's name
+    (`name`), of what primes the answer (`reply`), of the whole request (`request`); of a tool call that stands alone
+    (`call`) or with others (`parallel`), of a tool's result (`result`), of an image beside its own (`image`).
 
     Of tools: `tools` for there being any, less `merged` where there are instructions too, and `tool` for each, written
     in a `style`. `reasoning` says for how long an answer's thinking counts in later requests: never, until the user
     speaks again, or always."""
 
     message: int
+    instructions: int
     reply: int
     name: int = 1
     request: int = 0
@@ -104,7 +105,7 @@ def rules_for(provider: str, model: str) -> Rules:
     rows = [row for row in table.models if any(fnmatchcase(name, pattern) for pattern in row.models)]
 
     def first(field: str) -> str:
-        return next(value for row in rows if (value := getattr(row, field)) is not None)
+        return next(str(value) for row in rows if (value := getattr(row, field)) is not None)
 
     return Rules(
         text=table.texts[first("text")],

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
+from multiturn.context.estimates import opening
+from multiturn.context.tokens import Counter
 from multiturn.context.view import shortened, summary_turn
-from multiturn.messages import Audio, File, Image, Message, Reasoning, Refusal, Text, ToolCall, ToolResult, Video
-from multiturn.request import Request, ToolSpec
+from multiturn.messages import Message
+from multiturn.request import Request
 from multiturn.turns import Turn
-
-
-class Counter(Protocol):
-    """Counts as a model's provider does, or nearly so."""
-
-    def message(self, message: Message) -> int: ...
-
-    def text(self, text: str) -> int: ...
-
-    def tools(self, tools: Sequence[ToolSpec]) -> int: ...
-
 
 _MOST_KEPT = 10_000  # messages that are no turn of ours
 
@@ -28,18 +18,18 @@ class Sizes:
     """What turns take, by one counter. Turns never change, so that their sizes are kept by their ids."""
 
     def __init__(self, counter: Counter) -> None:
-        self._counter = counter
+        self.counter = counter
         self._turns: dict[tuple[str, bool], int] = {}
         self._said: dict[int, tuple[Message, int]] = {}
+        self._opening: tuple[object, int] | None = None
 
     def turn(self, turn: Turn, cut: bool = False) -> int:
         """A turn, as it is or with its results and media cut short. One without an id is counted by its messages."""
-        if not turn.id:
-            return self.messages(shortened(turn).messages if cut else turn.messages)
-        known = self._turns.get((turn.id, cut))
+        known = self._turns.get((turn.id, cut)) if turn.id else None
         if known is None:
-            messages = shortened(turn).messages if cut else turn.messages
-            known = self._turns[turn.id, cut] = sum(map(self._counter.message, messages))
+            known = self.messages(shortened(turn).messages if cut else turn.messages)
+            if turn.id:
+                self._turns[turn.id, cut] = known
         return known
 
     def messages(self, messages: Sequence[Message]) -> int:
@@ -51,48 +41,21 @@ class Sizes:
         if known is None or known[0] is not message:
             if len(self._said) >= _MOST_KEPT:
                 self._said.clear()
-            known = self._said[id(message)] = (message, self._counter.message(message))
+            known = self._said[id(message)] = (message, self.counter.message(message))
         return known[1]
 
     def instructions(self, text: str | None) -> int:
-        return self._counter.text(text) if text else 0
+        return self.counter.instructions(text)
 
-    def tools(self, request: Request) -> int:
-        """The tools, and the schema of the answer."""
-        schema = request.settings.output.schema if request.settings.output else None
-        words = self._counter.text(bytes(schema).decode()) if schema else 0
-        return words + (self._counter.tools(request.tools) if request.tools else 0)
+    def opening(self, request: Request) -> int:
+        """All of a request but its messages: instructions, tools and the schema of the answer among them. Counted anew
+        only where one of these is another than the last time."""
+        settings = request.settings
+        said = (request.instructions, request.tools, settings.output, settings.tool_choice)
+        if self._opening is None or self._opening[0] != said:
+            self._opening = (said, opening(request, self.counter))
+        return self._opening[1]
 
     def summary(self, text: str) -> int:
         """The exchange by which a model is told it."""
         return self.messages(summary_turn(text).messages) if text else 0
-
-    def text(self, text: str) -> int:
-        return self._counter.text(text)
-
-
-def counter_for(provider: str, model: str) -> Counter:
-    return _Rough()
-
-
-class _Rough:
-    def text(self, text: str) -> int:
-        return (len(text.encode(errors="replace")) + 3) // 4
-
-    def tools(self, tools: Sequence[ToolSpec]) -> int:
-        return sum(8 + self.text(f"{t.name}{t.description}{bytes(t.parameters).decode()}") for t in tools)
-
-    def message(self, message: Message) -> int:
-        return 4 + sum(map(self._part, message.parts))
-
-    def _part(self, part: object) -> int:
-        match part:
-            case Text() | Refusal() | Reasoning():
-                return self.text(part.text)
-            case ToolCall():
-                return 8 + self.text(part.name + part.arguments)
-            case ToolResult():
-                return 8 + sum(map(self._part, part.parts))
-            case Image() | Audio() | Video() | File():
-                return 1000
-        return 0

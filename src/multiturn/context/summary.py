@@ -1,4 +1,4 @@
-"""A summary of what is left out: asked for in the conversation itself, so that a provider's cache of it serves again."""
+"""A summary of what is left out: asked for in the conversation itself, so that a provider's cache serves again."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import msgspec
 
 from multiturn.deltas import Answer
 from multiturn.errors import ModelError
-from multiturn.messages import Usage, user
+from multiturn.messages import Message, Usage, user
 from multiturn.models.base import Model
 from multiturn.request import Request, Settings
 
 WORDS = (
-    "Summarise our conversation so far, for it will go on without its beginning. Keep every name, number, date, decision, "
-    "wish and open question, what tools have returned that may matter again, and whatever an earlier summary says. Leave "
-    "out greetings and what was withdrawn. Write the summary and nothing else."
+    "Summarise our conversation so far, for it will go on without its beginning. Keep every name, number, date, "
+    "decision, wish and open question, what tools have returned that may matter again, and whatever an earlier summary "
+    "says. Leave out greetings and what was withdrawn. Write the summary and nothing else."
 )
 
 
@@ -36,17 +36,24 @@ def asking(request: Request, words: str | None, most_tokens: int) -> Request:
         store=False,
         extra=request.settings.extra,
     )
-    return msgspec.structs.replace(request, input=(user(words or WORDS),), settings=settings, stream=False, whole=True)
+    said = (user(words or WORDS),)
+    return msgspec.structs.replace(request, input=said, settings=settings, stream=False)
 
 
 async def summary_of(model: Model, request: Request) -> Summary:
     """What the model answers. Never raises a `ModelError`: a conversation goes on without its summary."""
     try:
-        async with aclosing(model.answer(request)) as items:
-            async for item in items:
-                if isinstance(item, Answer):
-                    text = item.message.text.strip()
-                    return Summary(text, item.message.usage, "" if text else "the model wrote none")
+        message = await answer_of(model, request)
     except ModelError as error:
         return Summary(problem=f"{type(error).__name__}: {error}")
-    return Summary(problem="the model wrote none")
+    text = message.text.strip()
+    return Summary(text, message.usage, "" if text else "the model wrote none")
+
+
+async def answer_of(model: Model, request: Request) -> Message:
+    """The model's answer. Raises a `ModelError`."""
+    async with aclosing(model.answer(request)) as items:
+        async for item in items:
+            if isinstance(item, Answer):
+                return item.message
+    raise AssertionError("a model ends with its answer")

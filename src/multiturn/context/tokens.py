@@ -33,7 +33,7 @@ from multiturn.messages import (
     ToolResult,
     Video,
 )
-from multiturn.request import ToolSpec
+from multiturn.request import OutputSchema, ToolSpec
 
 TextCounter: TypeAlias = Callable[[str], int]
 
@@ -65,8 +65,8 @@ class Counter:
         return self._own(text) if self._own is not None else _by_rule(text, self.rules.text)
 
     def instructions(self, text: str | None) -> int:
-        """The instructions of a request, as the message that they are."""
-        return self.rules.wrapping.message + self.text(text) if text else 0
+        """The instructions of a request."""
+        return self.rules.wrapping.instructions + self.text(text) if text else 0
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -102,7 +102,7 @@ class Counter:
 
     def _thought(self, part: Reasoning, message: Message) -> int:
         """An answer's thinking, of which its first part stands for all, where the provider said how much it was."""
-        if message.usage is None:
+        if message.usage is None or not message.usage.reasoning_tokens:
             return self.text(part.text)
         first = next(each for each in message.parts if isinstance(each, Reasoning))
         return message.usage.reasoning_tokens if part is first else 0
@@ -127,12 +127,25 @@ class Counter:
             told = self.text(declarations.typescript(offered, joined=wrapping.style == "typescript joined"))
         return wrapping.tools + told + (prompt.forced if forced else prompt.auto)
 
-    def opening(self, instructions: str | None, tools: Iterable[ToolSpec] = (), *, forced: bool = False) -> int:
-        """All of a request but its messages: instructions, tools, what the provider adds, and what primes the answer."""
+    def opening(
+        self,
+        instructions: str | None,
+        tools: Iterable[ToolSpec] = (),
+        *,
+        forced: bool = False,
+        output: OutputSchema | None = None,
+    ) -> int:
+        """All of a request but its messages: instructions, tools, the schema of the answer, what the provider adds, and
+        what primes the answer."""
         wrapping = self.rules.wrapping
         declared = self.tools(tools, forced=forced)
         merged = wrapping.merged if declared and instructions else 0
-        return wrapping.request + wrapping.reply + self.instructions(instructions) + declared - merged
+        told = wrapping.request + wrapping.reply + self.instructions(instructions) + declared - merged
+        return told + (self._schema(output) if output and output.schema else 0)
+
+    def _schema(self, output: OutputSchema) -> int:
+        """As the JSON that it is, which is a third more than OpenAI counts for it (`docs/howto/count.md`)."""
+        return self.text(f"{output.name}{output.description or ''}{bytes(output.schema or b'').decode()}")
 
 
 def _by_rule(text: str, rule: Texts) -> int:

@@ -1,8 +1,8 @@
 """What a mark shows of a path: turns that are made for one request after another, and never stored.
 
-In this order: the pinned turns among those left out, the summary, then the turns from `Mark.skipped` on, the first
-`Mark.shortened` of the path with their results and media cut, unless they are pinned. The summary is an exchange of its own, `summary_turn`, so
-that roles alternate whatever follows.
+In this order: the pinned turns among those left out, the summary, then the turns from `Mark.skipped` on; of the first
+`Mark.shortened` of the path, results and media are cut, unless a turn is pinned. The summary is an exchange of its own,
+`summary_turn`, so that roles alternate whatever follows.
 
 Between two cuts a view only grows: it keeps the turns it has, as the same objects, and so their bytes.
 """
@@ -19,7 +19,7 @@ from multiturn.messages import Audio, File, Image, Message, Part, Text, ToolResu
 from multiturn.path import Path
 from multiturn.turns import Mark, Turn
 
-SUMMARY_OPENS = "<summary>\nWhat was said before, in short:\n"
+SUMMARY_OPENS = '<summary of="the conversation until now">\n'
 SUMMARY_ENDS = "\n</summary>"
 SUMMARY_READ = "(Read.)"
 LONGEST_RESULT = 400
@@ -158,7 +158,7 @@ def _cut(part: Part) -> Part:
 def _cut_inner(part: Text | Image | Audio | Video | File) -> Text:
     if not isinstance(part, Text):
         return Text(in_words(part))
-    if len(part.text) <= LONGEST_RESULT * 2:
+    if len(part.text) <= LONGEST_RESULT * 1.25:
         return part
     half = LONGEST_RESULT // 2
     left_out = len(part.text) - 2 * half

@@ -9,6 +9,8 @@ import msgspec
 from multiturn.context.policies import Policy, Strides
 from multiturn.errors import ContextOverflow, InvalidInput
 from multiturn.models import catalogue
+from multiturn.models.catalogue import ModelInfo
+from multiturn.models.providers import known_providers
 from multiturn.request import Settings
 
 LARGEST_RESERVE = 0.25
@@ -65,9 +67,8 @@ class Room(msgspec.Struct, frozen=True):
     budget: int | None = None
 
 
-def room(window: Window, settings: Settings, provider: str, model: str, learned: Learned = Learned()) -> Room:  # noqa: B008
-    """What this model holds."""
-    info = catalogue.find(provider, model)
+def room(window: Window, settings: Settings, info: ModelInfo, learned: Learned = Learned()) -> Room:  # noqa: B008
+    """What the model of this `info` holds."""
     known = [tokens for tokens in (window.context_tokens or info.context, learned.context) if tokens is not None]
     if not known:
         return Room(budget=learned.most)
@@ -82,6 +83,13 @@ def room(window: Window, settings: Settings, provider: str, model: str, learned:
         reserve = int(context * USUAL_RESERVE)
     budget = max(0, context - reserve)
     return Room(context, reserve, budget if learned.most is None else min(budget, learned.most))
+
+
+def known(provider: str, model: str) -> ModelInfo:
+    """What the user's own rows or the catalogue say of a model."""
+    row = known_providers().get(provider)
+    own = row and next((info for info in row.models if info.id == model), None)
+    return own or catalogue.find(provider, model)
 
 
 _LIMITS = re.compile(

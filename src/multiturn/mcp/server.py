@@ -14,9 +14,9 @@ from multiturn.errors import InvalidInput, MCPFailed
 from multiturn.mcp.hints import Hints, hints_of
 from multiturn.mcp.names import names_for
 from multiturn.mcp.ways import Stdio, Way, http
+from multiturn.schemas.mismatch import there_are
 from multiturn.sync import on_our_loop
 from multiturn.tools import Tool, ToolFailed
-from multiturn.tools.checking import there_are
 from multiturn.tools.results import ResultPart
 from multiturn.tools.tool import MAX_RESULT_BYTES
 

@@ -10,7 +10,7 @@ import msgspec
 from multiturn.output.found import NoJson, found_in
 from multiturn.output.partial import Partial
 from multiturn.request import OutputSchema, ToolSpec
-from multiturn.schemas import WRAPPED, Decoder, Mismatch, plain_name, strict
+from multiturn.schemas import WRAPPED, Decoder, Mismatch, NotStrict, plain_name, strict
 
 T = TypeVar("T")
 
@@ -40,13 +40,16 @@ class Output(Generic[T]):
     def schema(self) -> OutputSchema:
         """What a provider with a JSON mode is given: strict, unless the type has something that strict schemas cannot
         say, such as a dict with free keys."""
-        about, plain = self._decoder.about, self._decoder.schema
-        narrow = strict(plain)
+        decoder = self._decoder
+        try:
+            schema, is_strict = strict(decoder.schema), True
+        except NotStrict:
+            schema, is_strict = decoder.schema, False
         return OutputSchema(
-            schema=msgspec.Raw(msgspec.json.encode(narrow or plain)),
-            name=plain_name(about.get("title", "")),
-            description=about.get("description"),
-            strict=narrow is not None,
+            schema=msgspec.Raw(msgspec.json.encode(schema)),
+            name=plain_name(decoder.name),
+            description=decoder.description,
+            strict=is_strict,
         )
 
     def as_tool(self) -> ToolSpec:

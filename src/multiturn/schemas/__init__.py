@@ -5,18 +5,13 @@ For whatever a model is asked to write: typed answers and the arguments of tools
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
-import msgspec
-
-from multiturn.schemas.kinds import Kind
+from multiturn.schemas.kinds import Kind, document
 from multiturn.schemas.mismatch import Mismatch as Mismatch
-from multiturn.schemas.mismatch import Problem as Problem
-from multiturn.schemas.mismatch import shown as shown
-from multiturn.schemas.names import Names, Schema
 from multiturn.schemas.names import plain_name as plain_name
 from multiturn.schemas.records import Field, Record
+from multiturn.schemas.strict import NotStrict as NotStrict
 from multiturn.schemas.strict import strict as strict
 from multiturn.schemas.types import kind_of
 
@@ -32,29 +27,17 @@ class Decoder(Generic[T]):
 
     def __init__(self, type: Any, *, wrap: bool = False) -> None:
         self._kind: Kind = kind_of(type)
-        self.about = _document(self._kind)
-        """The schema of the type itself, for its title and description."""
-        self.wrapped = wrap and self.about.get("type") != "object"
-        if self.wrapped:
-            inner, self._kind = self._kind, Record("answer", lambda fields: fields[WRAPPED])
-            self._kind.fields = (Field(WRAPPED, WRAPPED, inner),)
-
-    @cached_property
-    def schema(self) -> Schema:
+        self.schema = document(self._kind)
         """The JSON schema, draft 2020-12."""
-        return _document(self._kind) if self.wrapped else self.about
+        self.name: str = getattr(self._kind, "name", "")
+        self.description: str | None = self.schema.get("description")
+        self.wrapped = wrap and self.schema.get("type") != "object"
+        if self.wrapped:
+            inner, self._kind = self._kind, Record(WRAPPED, lambda fields: fields[WRAPPED])
+            self._kind.fields = (Field(WRAPPED, WRAPPED, inner),)
+            self.schema = document(self._kind)
 
     def decode(self, value: Any) -> T:
         """The typed value of plain data. A null where a field with a default cannot be null leaves the field out.
         Raises `Mismatch` with all that is wrong; what the user's own validators raise is part of it."""
         return cast(T, self._kind.read(value))
-
-
-def schema_of(type: Any) -> msgspec.Raw:
-    """The JSON schema of a type, as text. Raises `InvalidInput` for a type that JSON has no shape for."""
-    return msgspec.Raw(msgspec.json.encode(Decoder(type).schema))
-
-
-def _document(kind: Kind) -> Schema:
-    names = Names()
-    return names.document(kind.schema(names))

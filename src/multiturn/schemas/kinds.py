@@ -9,14 +9,16 @@ from __future__ import annotations
 import datetime
 import decimal
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
 
-from multiturn.schemas.mismatch import WORDS, Mismatch, Problem, Step, expected, in_words, shown
-from multiturn.schemas.names import Names, Schema
+from multiturn.schemas.keywords import Schema, one_of, plain
+from multiturn.schemas.mismatch import WORDS, Mismatch, Problem, Step, expected, in_words, one_among, shown
+from multiturn.schemas.names import Names
 
-_MORE: dict[type, Schema] = {  # what msgspec leaves unsaid, or says with a format that nobody knows
+_MORE: dict[Any, Schema] = {  # what msgspec leaves unsaid, or says with a format that nobody knows
     datetime.datetime: {"format": "date-time"},
     datetime.time: {"format": "time"},
     decimal.Decimal: {"format": None, "pattern": r"^-?\d+(\.\d+)?$"},
@@ -40,6 +42,12 @@ class Kind(Protocol):
         ...
 
 
+def document(kind: Kind) -> Schema:
+    """The whole JSON schema of a kind, draft 2020-12."""
+    names = Names()
+    return names.document(kind.schema(names))
+
+
 def read_each(parts: Iterable[tuple[Step, Kind, Any]], *, but: Sequence[Problem] = ()) -> dict[Any, Any]:
     """Every part's value under its step. Raises one `Mismatch` with the problems of all, after those found before."""
     read, problems = {}, [*but]
@@ -54,19 +62,19 @@ def read_each(parts: Iterable[tuple[Step, Kind, Any]], *, but: Sequence[Problem]
 
 
 class Leaf:
-    """What msgspec reads itself: text, numbers, truth, null, dates, UUIDs, decimals, bytes in base64, with `Meta`."""
+    """What msgspec reads itself, with `Meta`: text, numbers, truth, null, dates, UUIDs, decimals, bytes in base64, and
+    classes that only msgspec knows, such as attrs'. Raises `TypeError` for any other type."""
 
     def __init__(self, hint: Any, base: type, *, is_key: bool = False) -> None:
         self.base = base
         self._hint = hint
         self._exact = not is_key  # the keys of JSON are text: "5" is an integer there
-        schema = {**msgspec.json.schema(hint), **_MORE.get(base, {})}
-        self._schema = {key: value for key, value in schema.items() if value is not None}
+        self._schema = _plain_schema(base) if hint is base else _schema_of(hint, base)
         shape = self._schema.get("format")
-        self.wanted = WORDS[self._schema["type"]] + (f" ({shape})" if shape else "")
+        self.wanted = WORDS.get(self._schema.get("type", ""), "a value") + (f" ({shape})" if shape else "")
 
     def schema(self, names: Names) -> Schema:
-        return dict(self._schema)
+        return names.moved_in(id(self), self._schema) if "$defs" in self._schema else dict(self._schema)
 
     def read(self, value: Any) -> Any:
         whole = self.base is int and isinstance(value, float) and value.is_integer()  # 3.0 is an integer in JSON
@@ -74,6 +82,16 @@ class Leaf:
             return msgspec.convert(int(value) if whole else value, self._hint, strict=self._exact)
         except msgspec.ValidationError as error:
             raise Mismatch(Problem((), f"{in_words(error)}, got {shown(value)}")) from error
+
+
+def _schema_of(hint: Any, base: type) -> Schema:
+    schema = {**plain(msgspec.json.schema(hint)), **_MORE.get(base, {})}
+    return {key: value for key, value in schema.items() if value is not None}
+
+
+@lru_cache
+def _plain_schema(base: type) -> Schema:
+    return _schema_of(base, base)
 
 
 class Anything:
@@ -89,15 +107,20 @@ class Anything:
 
 
 class Choice:
-    """One of a few values: a `Literal`, or an `Enum`, whose members come back."""
+    """One of a few values: a `Literal`, or an `Enum`, which has a name and whose members come back."""
 
-    def __init__(self, options: Sequence[tuple[Any, Any]], notes: Schema) -> None:
+    def __init__(self, options: Sequence[tuple[Any, Any]], name: str = "", description: str | None = None) -> None:
         self.options = options  # (in JSON, in Python)
-        self._notes = notes
-        self.wanted = ("one of " if len(options) > 1 else "") + ", ".join(shown(option) for option, _ in options)
+        self.name = name
+        self._description = description
+        self.wanted = one_among([option for option, _ in options])
 
     def schema(self, names: Names) -> Schema:
-        return {**self._notes, "enum": [option for option, _ in self.options]}
+        return names.reference(id(self), self.name, self._definition) if self.name else self._definition()
+
+    def _definition(self) -> Schema:
+        description = {"description": self._description} if self._description else {}
+        return description | one_of(*(option for option, _ in self.options))
 
     def read(self, value: Any) -> Any:
         for option, meant in self.options:
@@ -171,6 +194,7 @@ class Noted:
 
     def __init__(self, kind: Kind, notes: Schema, check: Any = None) -> None:
         self.kind = kind
+        self.name = getattr(kind, "name", "")
         self.wanted = kind.wanted
         self._notes = notes
         self._check = check

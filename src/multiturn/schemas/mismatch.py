@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -14,16 +14,17 @@ Step: TypeAlias = str | int
 
 _SHOWN = 60  # characters of a value that is not what was wanted
 _MOST = 6  # problems told at once
+_MOST_CHOICES = 10
 WORDS = {
     **dict.fromkeys(("int", "integer"), "an integer"),
     **dict.fromkeys(("float", "number"), "a number"),
     **dict.fromkeys(("str", "string"), "a string"),
     **dict.fromkeys(("bool", "boolean"), "a boolean"),
-    "array": "an array",
-    "object": "an object",
+    **dict.fromkeys(("list", "array"), "an array"),
+    **dict.fromkeys(("dict", "object"), "an object"),
     "null": "null",
 }
-"""JSON's types in words, by JSON's name and by msgspec's."""
+"""JSON's types in words, by JSON's name and by Python's, which msgspec uses."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -61,6 +62,18 @@ def shown(value: Any) -> str:
     """The value as JSON, its beginning where it is long."""
     text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def one_among(choices: Sequence[Any]) -> str:
+    """`one of "a", "b"`, the first ten of them."""
+    told = ", ".join(map(shown, choices[:_MOST_CHOICES]))
+    more = len(choices) - _MOST_CHOICES
+    return ("one of " if len(choices) > 1 else "") + (f"{told} and {more} more" if more > 0 else told)
+
+
+def there_are(names: Collection[str]) -> str:
+    """The names to choose from, for whoever chose another."""
+    return f"there are: {', '.join(names)}" if names else "there are none"
 
 
 def in_words(error: msgspec.ValidationError) -> str:

@@ -6,14 +6,17 @@ import dataclasses
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 from msgspec import NODEFAULT, UNSET
 
+from multiturn.schemas.keywords import Schema, one_of
 from multiturn.schemas.kinds import Choice, Kind, read_each
-from multiturn.schemas.mismatch import Mismatch, Problem, expected
-from multiturn.schemas.names import Names, Schema
+from multiturn.schemas.mismatch import Mismatch, Problem, expected, there_are
+from multiturn.schemas.names import Names
 
 Tag = tuple[str, str | int]
 """A property and the one value it has, by which an object of a union is known."""
@@ -32,40 +35,48 @@ class Keyed(Kind, Protocol):
         ...
 
 
-class Field(msgspec.Struct, frozen=True):
-    """`key` in JSON, `name` in Python. A field that is not required may be left out; `default` is only told."""
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """`key` in JSON, `name` in Python. A field that is not required may be left out; `default` is only told, and the
+    `description` only where the kind has none."""
 
     name: str
     key: str
     kind: Kind
     required: bool = True
     default: Any = UNSET
+    description: str = ""
 
-    def left_out(self, value: Any) -> bool:
-        """Whether this null stands for nothing: strict schemas have no other way to leave a field out."""
-        if value is not None or self.required:
-            return False
+    def is_in(self, value: dict[str, Any]) -> bool:
+        """Whether the object has it."""
+        return self.key in value and not (value[self.key] is None and self.null_stands_for_nothing)
+
+    @cached_property
+    def null_stands_for_nothing(self) -> bool:
+        """Strict schemas have no other way to leave a field out."""
         try:
             self.kind.read(None)
         except Mismatch:
-            return True
+            return not self.required
         return False
 
     def schema(self, names: Names) -> Schema:
         schema = self.kind.schema(names)
-        if self.default is UNSET:
-            return schema
-        try:
-            return {**schema, "default": msgspec.to_builtins(self.default, str_keys=True)}
-        except TypeError:  # a default that JSON cannot say
-            return schema
+        if self.description:
+            schema.setdefault("description", self.description)
+        if self.default is not UNSET:
+            with suppress(TypeError, ValueError, RecursionError):  # a default that JSON cannot say
+                schema["default"] = msgspec.to_builtins(self.default, str_keys=True)
+        return schema
 
 
 class Record:
     """An object. `build` makes the Python value of the fields that are there; a ValueError, TypeError or
-    AssertionError of its own, as of a `__post_init__`, is a mismatch. A `closed` one takes no other keys."""
+    AssertionError of its own, as of a `__post_init__`, is a mismatch. A `closed` one takes no other keys; one with
+    `others` takes what is of this kind, and `build` gets it too."""
 
     fields: tuple[Field, ...] = ()
+    """Set once, before the record is used."""
 
     def __init__(
         self,
@@ -75,6 +86,7 @@ class Record:
         description: str | None = None,
         tag: Tag | None = None,
         closed: bool = False,
+        others: Kind | None = None,
     ) -> None:
         self.name = name
         self.wanted = f"an object ({name})"
@@ -82,8 +94,9 @@ class Record:
         self._description = description
         self._tag = tag
         self._closed = closed
+        self._others = others
 
-    @property
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         return (*([self._tag[0]] if self._tag else []), *(field.key for field in self.fields))
 
@@ -100,26 +113,32 @@ class Record:
         return names.reference((id(self), tag), self.name, lambda: self._definition(names, tag or self._tag))
 
     def _definition(self, names: Names, tag: Tag | None) -> Schema:
-        tags = {tag[0]: {"enum": [tag[1]]}} if tag else {}
+        tags = {tag[0]: one_of(tag[1])} if tag else {}
+        required = [*tags, *(field.key for field in self.fields if field.required)]
+        others = (self._others.schema(names) or True) if self._others else False
         return {
-            "title": self.name,
             **({"description": self._description} if self._description else {}),
             "type": "object",
             "properties": {**tags, **{field.key: field.schema(names) for field in self.fields}},
-            "required": [*tags, *(field.key for field in self.fields if field.required)],
-            **({"additionalProperties": False} if self._closed else {}),
+            **({"required": required} if required else {}),
+            **({"additionalProperties": others} if self._closed or self._others else {}),
         }
 
     def read(self, value: Any) -> Any:
         if not isinstance(value, dict):
             raise expected(self.wanted, value)
-        problems = list(self._wrong_keys(value))
-        there = [field for field in self.fields if field.key in value and not field.left_out(value[field.key])]
-        read = read_each(((field.key, field.kind, value[field.key]) for field in there), but=problems)
+        there = [field for field in self.fields if field.is_in(value)]
+        parts = [(field.key, field.kind, value[field.key]) for field in there]
+        more = [(key, self._others, value[key]) for key in self._unknown(value)] if self._others else []
+        read = read_each([*parts, *more], but=list(self._wrong_keys(value)))
         try:
-            return self._build({field.name: read[field.key] for field in there})
+            return self._build({field.name: read[field.key] for field in there} | {key: read[key] for key, *_ in more})
         except (ValueError, TypeError, AssertionError) as error:
             raise Mismatch(Problem((), str(error) or repr(error))) from error
+
+    def _unknown(self, value: dict[str, Any]) -> list[str]:
+        keys = self.keys
+        return [key for key in value if key not in keys]
 
     def _wrong_keys(self, value: dict[str, Any]) -> Iterator[Problem]:
         for field in self.fields:
@@ -128,7 +147,7 @@ class Record:
         if self._tag and value.get(self._tag[0], self._tag[1]) != self._tag[1]:
             yield from expected(f'"{self._tag[1]}"', value[self._tag[0]]).under(self._tag[0])
         if self._closed:
-            yield from (Problem((key,), "there is no such field") for key in value if key not in self.keys)
+            yield from (Problem((key,), f"is unknown; {there_are(self.keys)}") for key in self._unknown(value))
 
 
 # --- what the fields of a class are ---------------------------------------------------------------------------------

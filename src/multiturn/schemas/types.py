@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from multiturn.errors import InvalidInput
-from multiturn.schemas.kinds import Anything, Choice, Fixed, Kind, Leaf, Listed, Mapped, Noted
+from multiturn.schemas.keywords import Schema
+from multiturn.schemas.kinds import Anything, Choice, Fixed, Kind, Leaf, Listed, Mapped, Noted, document
 from multiturn.schemas.mismatch import shown
-from multiturn.schemas.names import Schema
 from multiturn.schemas.pydantic_types import is_of_pydantic, pydantic_kind
-from multiturn.schemas.records import Record, description_of, empty_record, fields_of, is_record, substituted
+from multiturn.schemas.records import description_of, empty_record, fields_of, is_record, substituted
 from multiturn.schemas.unions import OneOf
 
 _LEAVES = (
@@ -43,7 +43,7 @@ _LISTS: dict[Any, Callable[[Any], Any]] = {
     abc.Sequence: list,
     abc.Collection: list,
     abc.Iterable: list,
-    abc.Set: frozenset,
+    abc.Set: set,
 }
 _DICTS = (dict, abc.Mapping, abc.MutableMapping)
 _WRAPPINGS = (typing.Required, typing.NotRequired, typing.Final, typing.ClassVar)
@@ -55,19 +55,33 @@ _USABLE = (
 
 def kind_of(hint: Any) -> Kind:
     """The kind of a type. Raises `InvalidInput` for a type that JSON has no shape for."""
-    try:
-        return _Types().kind(hint)
-    except RecursionError as error:
-        raise InvalidInput(f"{hint!r} refers to itself without a class in between; {_USABLE}") from error
+    return Types().kind(hint)
 
 
-class _Types:
-    """Follows one type into all it holds; a class is followed once."""
+class Types:
+    """Follows types into all they hold; a class is followed once, and is one kind wherever it stands."""
 
     def __init__(self) -> None:
-        self._records: dict[Any, Record] = {}
+        self.by_msgspec = True
+        """Whether a decoder of msgspec's that takes these types, with `read_class`, reads them as their kinds do: what
+        it accepts they accept too, and make the same of it."""
+        self._classes: dict[Any, Kind] = {}
 
     def kind(self, hint: Any) -> Kind:
+        """The kind of a type. Raises `InvalidInput` for a type that JSON has no shape for."""
+        try:
+            return self._kind(hint)
+        except RecursionError as error:
+            raise InvalidInput(f"{hint!r} refers to itself without a class in between; {_USABLE}") from error
+
+    def read_class(self, cls: Any, value: Any) -> Any:
+        """A value of a class that msgspec does not know, for its `dec_hook`. Raises `Mismatch`, and `ValueError` for
+        what was not followed as a class."""
+        if cls not in self._classes:
+            raise ValueError(f"not a class: {cls!r}")
+        return self._classes[cls].read(value)
+
+    def _kind(self, hint: Any) -> Kind:
         hint = _bare(hint)
         if not isinstance(hint, abc.Hashable):
             raise InvalidInput(f"{shown(hint)} is not a type; {_USABLE}")
@@ -77,65 +91,91 @@ class _Types:
         if origin in (Union, types.UnionType):
             return self._union(args)
         if origin is Literal:
-            return Choice([_option(hint, value, value) for value in args], {})
-        if is_of_pydantic(hint):
-            return pydantic_kind(hint)
-        if is_record(origin):
-            return self._record(hint, origin, args)
-        if isinstance(origin, type) and issubclass(origin, enum.Enum) and len(origin):
-            return _choice_of_enum(origin)
+            return Choice([_option(hint, value, value) for value in args])
         if origin in _LISTS:
-            return Listed(self.kind(args[0]) if args else Anything(), _LISTS[origin])
+            return Listed(self._kind(args[0]) if args else Anything(), _LISTS[origin])
         if origin is tuple:
             return self._tuple(args)
         if origin in _DICTS:
             key, item = args or (str, Any)
-            return Mapped(self._key(_bare(key)), self.kind(item))
+            return Mapped(self._key(_bare(key)), self._kind(item))
         if hint in (Any, object):
             return Anything()
         if hint in _LEAVES:
             return Leaf(hint, hint)
-        raise InvalidInput(f"there is no JSON schema of {hint!r}; {_USABLE}")
+        if hint not in self._classes:
+            self._class(hint, origin, args)
+        return self._classes[hint]
 
     def _union(self, args: tuple[Any, ...]) -> Kind:
-        members = [self.kind(arg) for arg in args if arg is not msgspec.UnsetType]
+        members = [self._kind(arg) for arg in args if arg is not msgspec.UnsetType]
         return members[0] if len(members) == 1 else OneOf(members)
 
     def _tuple(self, args: tuple[Any, ...]) -> Kind:
         if not args or args[-1] is Ellipsis:
-            return Listed(self.kind(args[0]) if args else Anything(), tuple)
-        return Fixed([self.kind(arg) for arg in args])
+            return Listed(self._kind(args[0]) if args else Anything(), tuple)
+        return Fixed([self._kind(arg) for arg in args])
 
     def _key(self, hint: Any) -> Kind:
         """JSON has only text for keys, so that a number's schema would say what cannot be."""
         if hint in (int, float):
             return Noted(Leaf(hint, hint, is_key=True), {"type": "string"})
-        kind = self.kind(hint)
-        inner = kind.kind if isinstance(kind, Noted) else kind
-        options = [option for option, _ in inner.options] if isinstance(inner, Choice) else [0]
-        if all(isinstance(option, str) for option in options) or (isinstance(inner, Leaf) and inner.base is str):
-            return kind
-        raise InvalidInput(f"{hint!r} cannot be the keys of an object; use str, int, or a Literal or Enum of strings")
+        kind = self._kind(hint)
+        if document(kind).get("type") != "string":
+            raise InvalidInput(
+                f"{hint!r} cannot be the keys of an object; use str, int, or a Literal or Enum of strings"
+            )
+        return kind
 
-    def _record(self, hint: Any, origin: Any, args: tuple[Any, ...]) -> Record:
-        if hint not in self._records:
-            name = "_".join(getattr(part, "__name__", str(part)) for part in (origin, *args))
-            self._records[hint] = record = empty_record(origin, name)
-            bound = dict(zip(getattr(origin, "__parameters__", ()), args, strict=False))
-            try:
-                record.fields = fields_of(origin, self.kind, bound)
-            except NameError as error:
-                raise InvalidInput(f"the annotations of {name} cannot be resolved: {error}") from error
-        return self._records[hint]
+    def _class(self, hint: Any, origin: Any, args: tuple[Any, ...]) -> None:
+        if is_of_pydantic(hint):
+            self._classes[hint] = self._of_pydantic(hint)
+        elif is_record(origin):
+            self._record(hint, origin, args)
+        elif isinstance(origin, enum.EnumMeta) and len(origin):
+            members: list[enum.Enum] = list(origin)
+            options = [_option(origin, member.value, member) for member in members]
+            self._classes[hint] = Choice(options, origin.__name__, description_of(origin))
+        elif isinstance(origin, type) and not isinstance(origin, enum.EnumMeta):
+            self._classes[hint] = self._foreign(hint)
+        else:
+            raise InvalidInput(f"there is no JSON schema of {hint!r}; {_USABLE}")
+
+    def _foreign(self, hint: Any) -> Kind:
+        """A class that only one of the libraries knows."""
+        try:
+            return Leaf(hint, hint)
+        except TypeError:
+            pass
+        try:
+            return self._of_pydantic(hint)
+        except InvalidInput as error:
+            raise InvalidInput(f"there is no JSON schema of {hint!r}; {_USABLE}") from error
+
+    def _of_pydantic(self, hint: Any) -> Kind:
+        """Of what it would read itself, without pydantic's checks, msgspec does not ask `read_class`."""
+        self.by_msgspec &= isinstance(hint, type) and not is_record(hint) and not issubclass(hint, enum.Enum)
+        return pydantic_kind(hint)
+
+    def _record(self, hint: Any, origin: Any, args: tuple[Any, ...]) -> None:
+        name = "_".join(getattr(part, "__name__", str(part)) for part in (origin, *args))
+        self._classes[hint] = record = empty_record(origin, name)
+        self.by_msgspec &= not issubclass(origin, tuple)  # NamedTuples are arrays to msgspec
+        bound = dict(zip(getattr(origin, "__parameters__", ()), args, strict=False))
+        try:
+            record.fields = fields_of(origin, self._kind, bound)
+        except NameError as error:
+            raise InvalidInput(f"the annotations of {name} cannot be resolved: {error}") from error
 
     def _annotated(self, hint: Any, metadata: tuple[Any, ...]) -> Kind:
         if get_origin(hint) is Annotated:  # behind a NewType or an alias
             hint, metadata = get_args(hint)[0], (*get_args(hint)[1:], *metadata)
-        if any(type(item).__module__.partition(".")[0] in ("pydantic", "annotated_types") for item in metadata):
-            return pydantic_kind(Annotated[hint, *metadata])
         notes: Schema = {}
         for item in metadata:
             notes |= _notes(item)
+        if any(type(item).__module__.partition(".")[0] in ("pydantic", "annotated_types") for item in metadata):
+            kind = self._of_pydantic(Annotated[hint, *metadata])
+            return Noted(kind, notes) if notes else kind
         metas = [item for item in metadata if isinstance(item, msgspec.Meta)]
         try:
             return self._with_metas(hint, metas, notes)
@@ -149,7 +189,7 @@ class _Types:
         if metas and get_origin(hint) in (Union, types.UnionType):
             limited = [arg if arg is types.NoneType else Annotated[arg, *metas] for arg in get_args(hint)]
             return Noted(self._union(tuple(limited)), notes)
-        kind = self.kind(hint)
+        kind = self._kind(hint)
         if metas and isinstance(kind, Listed | Mapped):
             check: Any = Annotated[list if isinstance(kind, Listed) else dict, *metas]
             limits = {name: value for name, value in msgspec.json.schema(check).items() if name != "type"}
@@ -170,7 +210,7 @@ def _bare(hint: Any) -> Any:
             bound = dict(zip(hint.__type_params__, get_args(hint), strict=False))
             hint = substituted(hint.__value__, bound)
         else:
-            return hint
+            return types.NoneType if hint is None else hint
 
 
 def _notes(item: object) -> Schema:
@@ -180,12 +220,6 @@ def _notes(item: object) -> Schema:
         return {key: value for key, value in told.items() if value is not None} | (item.extra_json_schema or {})
     text = item if isinstance(item, str) else getattr(item, "documentation", None)
     return {"description": text} if isinstance(text, str) else {}
-
-
-def _choice_of_enum(cls: type[enum.Enum]) -> Choice:
-    description = description_of(cls)
-    notes = {"title": cls.__name__} | ({"description": description} if description else {})
-    return Choice([_option(cls, member.value, member) for member in cls], notes)
 
 
 def _option(hint: Any, value: Any, meant: Any) -> tuple[Any, Any]:

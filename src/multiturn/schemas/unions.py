@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeGuard
 
+from multiturn.schemas.keywords import Schema
 from multiturn.schemas.kinds import Kind, Leaf, Noted
-from multiturn.schemas.mismatch import Mismatch, Problem, expected, shown
-from multiturn.schemas.names import Names, Schema
+from multiturn.schemas.mismatch import WORDS, Mismatch, Problem, expected, one_among
+from multiturn.schemas.names import Names
 from multiturn.schemas.records import Keyed, Tag
 
 _TAGS = ("type", "kind", "tag", "is_a")
@@ -57,30 +58,33 @@ class OneOf:
         key = next(iter(tags.values()), ("", ""))[0]
         if not tags or not isinstance(value, dict):
             return self._fitting(value)
-        choices = ", ".join(shown(name) for _, name in tags.values())
+        choices = one_among([name for _, name in tags.values()])
         if key not in value:
-            return self._fitting(value, Problem((key,), f"is missing, expected one of {choices}"))
+            return self._fitting(value, Problem((key,), f"is missing, expected {choices}"))
         for n, (_, name) in tags.items():
             if value[key] == name:
                 own = {of: item for of, item in value.items() if of != key} if put_in else value
                 return self._members[n].read(own)
-        raise Mismatch(*expected(f"one of {choices}", value[key]).under(key))
+        raise Mismatch(*expected(choices, value[key]).under(key))
 
     def _fitting(self, value: Any, *problems: Problem) -> Any:
         """What the first member that fits makes of it. Where none does, the problems of the one it comes nearest,
-        after those given."""
-        near: list[Mismatch] = []
+        after those given: of one that is wrong only inside, or of the only one that is of its type at all."""
+        inside: list[Mismatch] = []
+        of_type: list[Mismatch] = []
         for member in sorted(self._members, key=lambda member: not _is_exactly(member, value)):
             try:
                 return member.read(value)
             except Mismatch as error:
                 if any(problem.path for problem in error.problems):
-                    near.append(error)
-        if near:
-            nearest = min(near, key=lambda error: len(error.problems))
-            told = {problem.path for problem in problems}
-            raise Mismatch(*problems, *(problem for problem in nearest.problems if problem.path not in told))
-        raise expected(self.wanted, value)
+                    inside.append(error)
+                elif member.wanted.startswith(WORDS.get(type(value).__name__, "null")):
+                    of_type.append(error)
+        if not inside and len(of_type) != 1:
+            raise expected(self.wanted, value)
+        nearest = min(inside or of_type, key=lambda error: len(error.problems))
+        told = {problem.path for problem in problems}
+        raise Mismatch(*problems, *(problem for problem in nearest.problems if problem.path not in told))
 
 
 def is_keyed(kind: Kind) -> TypeGuard[Keyed]:

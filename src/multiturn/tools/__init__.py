@@ -8,7 +8,7 @@
         \"\"\"
 
 `tool.spec` is what a model is told, `call` and `call_all` give the result of what it asks for. `results` says what
-becomes of what a function gives back, `checking` what is checked of arguments by a JSON schema.
+becomes of what a function gives back, `schemas.checking` what is checked of arguments by a JSON schema.
 """
 
 from multiturn.tools.calls import call as call

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Se
 from typing import NamedTuple
 
 from multiturn.messages import ToolCall, ToolResult
+from multiturn.schemas.mismatch import there_are
 from multiturn.tools.arguments import InvalidArguments
-from multiturn.tools.checking import there_are
 from multiturn.tools.context import ToolContext
 from multiturn.tools.failures import ToolFailed, error_text
 from multiturn.tools.results import ResultPart, parts_of

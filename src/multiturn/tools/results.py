@@ -6,7 +6,7 @@
 | a part (`Text`, `Image`, `Audio`, `Video`, `File`) | the part |
 | a list or tuple of strings and parts, with at least one part | these parts, in order |
 | None | `done` if the function says `-> None`, else `null`, which may well be an answer |
-| bytes | an image, a recording or a PDF by their first bytes; else text, if they are UTF-8 |
+| bytes | an image, a recording, a film or a file, where they show which; else text, if they are UTF-8 |
 | a generator or another iterator | its strings joined; anything else as the list of its items |
 | whatever JSON can say: numbers, lists, dicts, dates, enums, dataclasses, Structs, pydantic models | compact JSON, \
 but what would be a string alone (a date, an enum) without quotes |
@@ -20,25 +20,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from multiturn.media_types import is_text, kind_of, recognised
 from multiturn.messages import Audio, File, Image, Inline, Text, Video
 from multiturn.tools.failures import ToolFailed
 
 ResultPart: TypeAlias = Text | Image | Audio | Video | File
-
-_MAGIC: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"%PDF-", "application/pdf"),
-    (b"ID3\x02", "audio/mpeg"),
-    (b"ID3\x03", "audio/mpeg"),
-    (b"ID3\x04", "audio/mpeg"),
-    (b"\xff\xfb", "audio/mpeg"),
-    (b"fLaC", "audio/flac"),
-    (b"OggS", "audio/ogg"),
-)
-_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 
 
 def parts_of(value: object, *, limit_bytes: int, says_none: bool = False) -> tuple[ResultPart, ...]:
@@ -71,10 +57,8 @@ def _are_parts(items: Sequence[object]) -> bool:
 
 
 def _of_bytes(data: bytes) -> ResultPart:
-    media_type = next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)
-    if data.startswith(b"RIFF"):
-        media_type = _RIFF.get(data[8:12])
-    if media_type is None:
+    media_type = recognised(data)
+    if media_type is None or is_text(media_type):
         try:
             return Text(data.decode())
         except UnicodeDecodeError:
@@ -83,11 +67,13 @@ def _of_bytes(data: bytes) -> ResultPart:
                 "it should give a part, such as File(Inline(data, media_type))"
             ) from None
     source = Inline(data, media_type)
-    match media_type.partition("/")[0]:
+    match kind_of(media_type):
         case "image":
             return Image(source)
         case "audio":
             return Audio(source)
+        case "video":
+            return Video(source)
     return File(source)
 
 

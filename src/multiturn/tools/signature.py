@@ -8,34 +8,30 @@ import sys
 import types
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from multiturn.errors import InvalidInput
 from multiturn.tools import docstrings
-from multiturn.tools.codecs import Hint
 from multiturn.tools.context import ToolContext
 
-REQUIRED = inspect.Parameter.empty
-"""The default of a parameter that has none."""
+Hint: TypeAlias = Any
+"""A type as an annotation says it."""
 
 _P = inspect.Parameter
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One that the model fills. It must where there is neither a `default` nor a way to `make_default`."""
+    """One that the model fills. It must where there is no way to `make_default`; `default` is only told."""
 
     name: str
     hint: Hint
-    default: Any = REQUIRED
+    default: Any = UNSET
     make_default: Callable[[], Any] | None = None
     description: str = ""
-
-    @property
-    def is_required(self) -> bool:
-        return self.default is REQUIRED and self.make_default is None
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -156,25 +152,22 @@ def _is_context(hint: Hint) -> bool:
 
 
 def _parameter(seen: inspect.Parameter, hint: Hint, doc: docstrings.Doc) -> Parameter:
-    made = Parameter(seen.name, hint, seen.default, None, _annotated_text(hint) or doc.parameters.get(seen.name, ""))
-    if seen.default is None:
-        return replace(made, hint=hint | None)
+    made = Parameter(seen.name, hint, description=doc.parameters.get(seen.name, ""))
     if _is_field(seen.default):  # `x: int = Field(5, ge=1)`
-        made = replace(made, hint=Annotated[hint, seen.default], default=REQUIRED)
+        made = replace(made, hint=Annotated[hint, seen.default])
+    elif seen.default is not seen.empty:
+        hint = _or_none(hint) if seen.default is None else hint
+        return replace(made, hint=hint, default=seen.default, make_default=lambda: seen.default)
     field = next((mark for mark in getattr(made.hint, "__metadata__", ()) if _is_field(mark)), None)
-    if field is None or field.is_required() or made.default is not REQUIRED:
+    if field is None or field.is_required():
         return made
     return replace(made, make_default=functools.partial(field.get_default, call_default_factory=True))
 
 
+def _or_none(hint: Hint) -> Hint:
+    inner, *notes = get_args(hint) if hasattr(hint, "__metadata__") else (hint,)
+    return Annotated[inner | None, *notes] if notes else inner | None
+
+
 def _is_field(mark: object) -> bool:
     return type(mark).__module__ == "pydantic.fields"
-
-
-def _annotated_text(hint: Hint) -> str:
-    """The text of `Annotated[int, "text"]`, or of a `Doc` (PEP 727)."""
-    for mark in getattr(hint, "__metadata__", ()):
-        text = mark if isinstance(mark, str) else getattr(mark, "documentation", "")
-        if text and isinstance(text, str):
-            return inspect.cleandoc(text)
-    return ""

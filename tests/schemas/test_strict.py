@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -13,66 +13,10 @@ import pytest
 from openai.lib._pydantic import to_strict_json_schema
 
 from multiturn.output import output_of
-from multiturn.schemas import Decoder, strict
+from multiturn.schemas import Decoder, NotStrict, strict
 from multiturn.schemas.strict import MOST_CHOICES, MOST_LEVELS, MOST_PROPERTIES
-from output.examples import TYPES, Aliased, Apple, Card, Cash, Comment, Dog, Item, Order, Payment, Pear, Person
-
-Schema = dict[str, Any]
-
-SUPPORTED = {
-    *("type", "title", "description", "properties", "required", "additionalProperties", "items", "anyOf", "enum"),
-    *("const", "$ref", "$defs", "pattern", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-    *("multipleOf", "minItems", "maxItems"),
-}
-FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
-
-
-def broken_rules(schema: Any, root: Schema, at: str = "root") -> Iterator[str]:
-    """Every rule of https://platform.openai.com/docs/guides/structured-outputs that a schema breaks."""
-    if not isinstance(schema, dict):
-        yield f"{at}: not an object schema"
-        return
-    yield from (f"{at}: {key} is not supported" for key in schema.keys() - SUPPORTED)
-    if schema.get("format", "date") not in FORMATS:
-        yield f"{at}: format {schema['format']}"
-    if "$ref" in schema:
-        if len(schema) > 1:
-            yield f"{at}: keywords beside $ref"
-        if schema["$ref"].removeprefix("#/$defs/") not in root.get("$defs", {}):
-            yield f"{at}: {schema['$ref']} leads nowhere"
-    elif "type" not in schema and "anyOf" not in schema:
-        yield f"{at}: no type"
-    kind = schema.get("type", "")
-    if "object" in kind:
-        properties = schema.get("properties", {})
-        if schema.get("additionalProperties") is not False:
-            yield f"{at}: additionalProperties is not false"
-        if schema.get("required") != list(properties):
-            yield f"{at}: not everything is required"
-        for name, of in properties.items():
-            yield from broken_rules(of, root, f"{at}.{name}")
-    if "array" in kind:
-        yield from broken_rules(schema.get("items"), root, f"{at}[]")
-    for n, branch in enumerate(schema.get("anyOf", ())):
-        yield from broken_rules(branch, root, f"{at}|{n}")
-    yield from shared_beginnings(schema.get("anyOf", ()), root, at)
-    for name, of in schema.get("$defs", {}).items():
-        yield from broken_rules(of, root, name)
-
-
-def shared_beginnings(branches: list[Schema], root: Schema, at: str) -> Iterator[str]:
-    """OpenAI: "Objects provided via 'anyOf' must not share identical first keys"."""
-    firsts = []
-    for branch in branches:
-        while "$ref" in branch:
-            branch = root["$defs"][branch["$ref"].removeprefix("#/$defs/")]
-        for name, of in list(branch.get("properties", {}).items())[:1]:
-            firsts.append((name, str(of.get("enum", of.get("const")))))
-    if len(set(firsts)) < len(firsts) or (
-        len({name for name, _ in firsts}) < len(firsts) and "None" in dict(firsts).values()
-    ):
-        yield f"{at}: objects begin alike"
-
+from schemas.examples import TYPES, Aliased, Apple, Card, Cash, Comment, Dog, Item, Order, Payment, Pear, Person
+from schemas.rules import Schema, broken_rules
 
 NOT_STRICT = {  # what strict schemas cannot say: keys of one's own, places in an array, anything at all
     *(
@@ -83,10 +27,10 @@ NOT_STRICT = {  # what strict schemas cannot say: keys of one's own, places in a
         "typing.Any",
         "<class 'list'>",
     ),
-    "dict[output.examples.Colour, int]",
-    "collections.abc.Mapping[str, output.examples.Person]",
-    "<class 'output.examples.Family'>",
-    "<class 'output.examples.Exact'>",
+    "dict[schemas.examples.Colour, int]",
+    "collections.abc.Mapping[str, schemas.examples.Person]",
+    "<class 'schemas.examples.Family'>",
+    "<class 'schemas.examples.Exact'>",
 }
 
 
@@ -131,8 +75,8 @@ def stricter(schema: Schema) -> Schema:
     made = strict(
         {"type": "object", "properties": {"x": schema}, "required": ["x"], "$defs": {"D": {"type": "string"}}}
     )
-    assert made is not None
     assert list(broken_rules(made, made)) == []
+    assert strict(made) == made
     return dict(made["properties"]["x"])
 
 
@@ -145,12 +89,16 @@ def stricter(schema: Schema) -> Schema:
         ({"type": "string", "pattern": "^a$"}, {"type": "string", "pattern": "^a$"}),
         ({"type": "string", "pattern": "(?=a)"}, {"type": "string", "description": '(pattern: "(?=a)")'}),
         (
-            {"type": "integer", "minimum": 2, "default": 3},
-            {"type": "integer", "minimum": 2, "description": "(default: 3)"},
+            {"type": "integer", "minimum": 2, "maximum": 3, "default": 3},  # required, so nothing stands for it
+            {"type": "integer", "minimum": 2, "maximum": 3},
         ),
         (
-            {"type": "integer", "description": "how many", "default": 3},
-            {"type": "integer", "description": "how many (default: 3)"},
+            {"type": "string", "description": "d", "minLength": 2, "maxLength": 3},
+            {"type": "string", "description": "d (minLength: 2, maxLength: 3)"},
+        ),
+        (
+            {"type": "array", "prefixItems": [{"type": "null"}] * 2, "items": False, "minItems": 2, "maxItems": 2},
+            {"type": "array", "items": {"type": "null"}, "minItems": 2, "maxItems": 2},
         ),
         (
             {"type": "array", "items": {"type": "null"}, "uniqueItems": True},
@@ -180,53 +128,76 @@ def test_what_the_subset_lacks_is_said_in_words_or_otherwise(schema: Schema, mad
     assert stricter(schema) == made
 
 
+PROPERTIES: Schema = {"a": {"type": "string"}}
+ALIKE: Schema = {"type": "object", "properties": PROPERTIES}
+
+
 @pytest.mark.parametrize(
-    "schema",
+    ("schema", "words"),
     [
-        {},
-        True,
-        {"description": "anything"},
-        {"type": "object"},
-        {"type": "object", "additionalProperties": True},
-        {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}},
-        {"type": "array"},
-        {"type": "array", "prefixItems": [{"type": "string"}]},
-        {"type": "array", "items": {}},
-        {"allOf": [{"type": "string"}, {"type": "string"}]},
-        {"not": {"type": "string"}},
-        {"$ref": "https://example.com/schema"},
-        {"$ref": "#/$defs/Self"},
-        {"enum": [{"a": 1}]},
-        {"type": "object", "patternProperties": {"^a": {"type": "string"}}, "additionalProperties": False},
+        ({}, "'x': a value of any type"),
+        (True, "a value of any type"),
+        ({"description": "anything"}, "a value of any type"),
+        ({"enum": [{"a": 1}]}, "a value of any type"),
+        ({"type": "object"}, "'x': an object with free keys"),
+        ({"type": "object", "additionalProperties": True}, "free keys"),
+        ({"type": "object", "properties": PROPERTIES, "additionalProperties": {"type": "string"}}, "free keys"),
+        ({"type": "object", "properties": {"y": {"type": "object"}}}, "'x': 'y': an object with free keys"),
+        ({"type": "array"}, "a list of anything"),
+        ({"type": "array", "items": {}}, "a value of any type"),
+        ({"type": "array", "prefixItems": [{"type": "string"}, {"type": "null"}]}, "a tuple whose places differ"),
+        ({"anyOf": [ALIKE, ALIKE]}, "objects of a union that begin alike, with 'a'"),
+        ({"allOf": [{"type": "string"}, {"type": "string"}]}, "`allOf` cannot"),
+        ({"allOf": [True]}, "`allOf` cannot"),
+        ({"type": "object", "properties": PROPERTIES, "anyOf": [ALIKE]}, "`anyOf` beside `properties`"),
+        ({"not": {"type": "string"}, "if": {}}, "`if`, `not` cannot"),
+        ({"$ref": "#/definitions/A", "definitions": {"A": {}}}, "`definitions` cannot"),
+        ({"$ref": "https://example.com/schema"}, "https://example.com/schema leads to no definition"),
+        ({"$ref": "#/$defs/Self"}, "#/$defs/Self leads to no definition"),
+        (
+            {"type": "object", "patternProperties": {"^a": {"type": "string"}}, "additionalProperties": False},
+            "`patternProperties` cannot",
+        ),
     ],
     ids=str,
 )
-def test_what_the_subset_cannot_say_is_not_strict(schema: Schema) -> None:
+def test_what_the_subset_cannot_say_is_refused_with_the_reason(schema: Schema, words: str) -> None:
     defs = {"Self": {"$ref": "#/$defs/Self"}}
-    assert strict({"type": "object", "properties": {"x": schema}, "$defs": defs}) is None
+    with pytest.raises(NotStrict, match=re.escape(words)):
+        strict({"type": "object", "properties": {"x": schema}, "$defs": defs})
 
 
 def test_the_root_must_be_an_object() -> None:
-    assert strict({"type": "string"}) is None
-    assert strict({"anyOf": [{"type": "object", "properties": {}}]}) is None
+    for schema in ({"type": "string"}, {"anyOf": [{"type": "object", "properties": {}}]}):
+        with pytest.raises(NotStrict, match="only an object can be strict"):
+            strict(schema)
 
 
 def test_the_given_schema_stays_as_it_was() -> None:
     schema = Decoder[Order](Order).schema
     before = json.dumps(schema)
-    assert strict(schema) is not None
+    strict(schema)
     assert json.dumps(schema) == before
 
 
 def test_what_may_be_left_out_may_be_null_unless_it_is_a_constant() -> None:
-    made = strict(Decoder[Person](Person).schema)
-    assert made is not None
-    assert made["properties"]["name"] == {"type": "string", "description": "as it is written"}
-    assert made["properties"]["email"] == {"anyOf": [{"type": "string"}, {"type": "null"}]}
-    assert made["properties"]["tags"] == {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]}
-    card = strict(Decoder[Card](Card).schema)
-    assert card is not None
-    assert card["properties"]["kind"] == {"const": "card", "title": "Kind", "type": "string"}
+    properties = strict(Decoder[Person](Person).schema)["properties"]
+    assert properties["name"] == {"type": "string", "description": "as it is written"}
+    assert properties["email"] == {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    assert properties["tags"] == {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "null"}]}
+    assert strict(Decoder[Card](Card).schema)["properties"]["kind"] == {"type": "string", "const": "card"}
+
+
+def test_the_description_says_what_null_stands_for_unless_null_is_a_value() -> None:
+    properties = {
+        "a": {"type": "string", "description": "the a", "default": "x"},
+        "b": {"type": "string", "default": ["y"]},
+        "c": {"type": ["string", "null"], "default": "z"},
+        "d": {"type": "string", "default": None},
+    }
+    made = strict({"type": "object", "properties": properties})
+    words = {name: of.get("description") for name, of in made["properties"].items()}
+    assert words == {"a": 'the a (null means "x")', "b": '(null means ["y"])', "c": None, "d": None}
 
 
 @dataclass
@@ -243,7 +214,7 @@ class Early:
 
 def test_the_tag_of_a_union_comes_first_for_that_is_where_openai_looks() -> None:
     made = json.loads(bytes(output_of(Late | Early).schema.schema or b""))
-    assert [list(of["properties"]) for of in made["$defs"].values()] == [["kind", "text"], ["kind", "text"]]
+    assert [list(of["properties"]) for of in made["properties"]["answer"]["anyOf"]] == [["kind", "text"]] * 2
 
 
 class Basket(pydantic.BaseModel):
@@ -284,8 +255,9 @@ def choices(count: int, length: int) -> Schema:
     ],
 )
 def test_schemas_past_openais_limits_are_not_strict(fits: Schema, too_big: Schema) -> None:
-    assert strict(fits) is not None
-    assert strict(too_big) is None
+    strict(fits)
+    with pytest.raises(NotStrict, match=r"\d+ .* cannot be strict, \d+ are the most"):
+        strict(too_big)
 
 
 @dataclass
@@ -324,7 +296,7 @@ def meaning(schema: Any, root: Schema, inside: tuple[str, ...] = (), *, null: bo
         return (
             name if name in inside else meaning({**root["$defs"][name], **without_ref(schema)}, root, (*inside, name))
         )
-    had_default = null or "default" in schema or "default:" in schema.get("description", "")
+    had_default = null or "default" in schema or "null means" in schema.get("description", "")
     said = {
         key: value
         for key, value in schema.items()

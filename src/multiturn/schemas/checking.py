@@ -9,18 +9,13 @@ kept: `pattern`, `format`, `multipleOf`, `uniqueItems`, `not`, `if`, `patternPro
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
-import msgspec
+from multiturn.schemas.keywords import Schema, options, resolved
+from multiturn.schemas.mismatch import WORDS, Problem, Step, one_among, shown, there_are
 
-
-class Problem(NamedTuple):
-    """What is wrong, and where: `days[0].city`, empty for the value as a whole."""
-
-    where: str
-    text: str
-
+_Path: TypeAlias = tuple[Step, ...]
 
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
@@ -45,104 +40,102 @@ _BOUNDS: Mapping[str, tuple[str, Callable[[Any, Any], bool], str]] = {
 }
 
 
-def fits(value: Any, schema: Any, root: Mapping[str, Any]) -> bool:
+def fits(value: Any, schema: Any, root: Schema) -> bool:
     return next(problems(value, schema, root), None) is None
 
 
-def problems(value: Any, schema: Any, root: Mapping[str, Any], where: str = "") -> Iterator[Problem]:
+def problems(value: Any, schema: Any, root: Schema, path: _Path = ()) -> Iterator[Problem]:
     """What is wrong with a JSON value, in the order of the value; nothing if it fits. `root` is the whole schema, in
     which a `$ref` is looked up."""
     schema = resolved(schema, root)
     if schema is False:
-        yield Problem(where, "nothing is allowed here")
-    if not isinstance(schema, Mapping):
+        yield Problem(path, "nothing is allowed here")
+    if not isinstance(schema, dict):
         return
-    kinds = schema.get("type", [])
-    kinds = [kinds] if isinstance(kinds, str) else kinds
+    kinds = _as_list(schema.get("type", []))
     if kinds and not any(_TYPES[kind](value) for kind in kinds if kind in _TYPES):
-        yield Problem(where, f"expected {' or '.join(kinds)}, got {_shown(value)}")
+        yield Problem(path, f"expected {' or '.join(WORDS.get(kind, kind) for kind in kinds)}, got {shown(value)}")
         return
-    yield from _of_value(value, schema, where)
-    yield from _of_branches(value, schema, root, where)
+    yield from _of_value(value, schema, path)
+    yield from _of_branches(value, schema, root, path)
     if isinstance(value, dict):
-        yield from _of_object(value, schema, root, where)
+        yield from _of_object(value, schema, root, path)
     elif isinstance(value, list):
-        yield from _of_array(value, schema, root, where)
+        for n, item in enumerate(value):
+            yield from problems(item, _item_schema(schema, n), root, (*path, n))
 
 
-def resolved(schema: Any, root: Mapping[str, Any]) -> Any:
-    """The schema that a local `$ref` names, as long as there is one; the empty schema where it leads nowhere."""
-    seen = set()
-    while isinstance(schema, Mapping) and "$ref" in schema:
-        reference = schema["$ref"]
-        if reference in seen or not reference.startswith("#"):
-            return {}
-        seen.add(reference)
-        schema = root
-        for step in reference[1:].split("/")[1:]:
-            schema = schema.get(step.replace("~1", "/").replace("~0", "~"), {}) if isinstance(schema, Mapping) else {}
-    return schema
+def without_nulls(value: Any, schema: Any, root: Schema) -> Any:
+    """The value without the nulls that stand for nothing, as strict schemas make a model write them: those of
+    properties that `schema` does not require and that it does not let be null."""
+    schema = resolved(schema, root)
+    if not isinstance(schema, dict):
+        return value
+    for branch in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        if fits(pruned := without_nulls(value, branch, root), branch, root):
+            return pruned
+    for branch in schema.get("allOf", ()):
+        value = without_nulls(value, branch, root)
+    if isinstance(value, list):
+        return [without_nulls(item, _item_schema(schema, n), root) for n, item in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    named, required = schema.get("properties", {}), schema.get("required", ())
+    return {
+        name: without_nulls(inner, named.get(name), root)
+        for name, inner in value.items()
+        if inner is not None or name not in named or name in required or fits(None, named[name], root)
+    }
 
 
-def _of_value(value: Any, schema: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    allowed = [schema["const"]] if "const" in schema else schema.get("enum")
-    if allowed is not None and not any(_same(value, one) for one in allowed):
-        yield Problem(where, f"expected one of {', '.join(map(_shown, allowed))}, got {_shown(value)}")
+def _of_value(value: Any, schema: Schema, path: _Path) -> Iterator[Problem]:
+    allowed = options(schema)
+    if allowed and not any(_same(value, one) for one in allowed):
+        yield Problem(path, f"expected {one_among(allowed)}, got {shown(value)}")
     for keyword, (kind, holds, words) in _BOUNDS.items():
         if not (keyword in schema and _TYPES[kind](value)):
             continue
         if not holds(value if kind == "number" else len(value), schema[keyword]):
-            yield Problem(where, f"expected {words} {schema[keyword]}, got {_shown(value)}")
+            yield Problem(path, f"expected {words} {schema[keyword]}, got {shown(value)}")
 
 
-def _of_branches(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], where: str) -> Iterator[Problem]:
+def _of_branches(value: Any, schema: Schema, root: Schema, path: _Path) -> Iterator[Problem]:
     for keyword in ("anyOf", "oneOf"):
         branches = schema.get(keyword, ())
         if branches and not any(fits(value, branch, root) for branch in branches):
-            yield _closest(value, branches, root, where)
+            yield _closest(value, branches, root, path)
     for branch in schema.get("allOf", ()):
-        yield from problems(value, branch, root, where)
+        yield from problems(value, branch, root, path)
 
 
-def _closest(value: Any, branches: list[Any], root: Mapping[str, Any], where: str) -> Problem:
+def _closest(value: Any, branches: list[Any], root: Schema, path: _Path) -> Problem:
     """The problem of the one branch that is of the value's type at all; else that none fits."""
-    found = [next(problems(value, branch, root, where)) for branch in branches]
-    deeper = [problem for problem in found if problem.where != where]
-    return deeper[0] if len(deeper) == 1 else Problem(where, "; or ".join(dict.fromkeys(each.text for each in found)))
+    found = [next(problems(value, branch, root, path)) for branch in branches]
+    deeper = [problem for problem in found if problem.path != path]
+    return deeper[0] if len(deeper) == 1 else Problem(path, "; or ".join(dict.fromkeys(each.text for each in found)))
 
 
-def _of_object(
-    value: dict[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any], where: str
-) -> Iterator[Problem]:
+def _of_object(value: dict[str, Any], schema: Schema, root: Schema, path: _Path) -> Iterator[Problem]:
     named = schema.get("properties", {})
     for name in schema.get("required", ()):
         if name not in value:
-            yield Problem(_at(where, name), "missing")
+            yield Problem((*path, name), "is missing")
     others = True if "patternProperties" in schema else schema.get("additionalProperties", True)
     for name, inner in value.items():
         if name not in named and others is False:
-            yield Problem(_at(where, name), f"unknown; {there_are(named)}")
+            yield Problem((*path, name), f"is unknown; {there_are(named)}")
         else:
-            yield from problems(inner, named.get(name, others), root, _at(where, name))
+            yield from problems(inner, named.get(name, others), root, (*path, name))
 
 
-def _of_array(value: list[Any], schema: Mapping[str, Any], root: Mapping[str, Any], where: str) -> Iterator[Problem]:
-    for n, item in enumerate(value):
-        yield from problems(item, item_schema(schema, n), root, f"{where}[{n}]")
-
-
-def item_schema(schema: Mapping[str, Any], n: int) -> Any:
+def _item_schema(schema: Schema, n: int) -> Any:
     """The schema of an array's item number `n`; None where anything goes."""
     first = schema.get("prefixItems", ())
     return first[n] if n < len(first) else schema.get("items")
 
 
-def there_are(names: Collection[str]) -> str:
-    return f"there are: {', '.join(names)}" if names else "there are none"
-
-
-def _at(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _is_whole(value: Any) -> bool:
@@ -152,8 +145,3 @@ def _is_whole(value: Any) -> bool:
 def _same(value: Any, other: Any) -> bool:
     """JSON's equality: true is not 1."""
     return bool(value == other) and isinstance(value, bool) is isinstance(other, bool)
-
-
-def _shown(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 60 else text[:59] + "…"
