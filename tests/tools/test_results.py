@@ -95,7 +95,7 @@ TEXTS: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "text"), TEXTS, ids=repr)
+@pytest.mark.parametrize(("value", "text"), TEXTS)
 async def test_values_are_read_as(value: Any, text: str) -> None:
     result = await ask(tool(lambda: value, name="give"))
     assert (result.text, result.is_error) == (text, False)
@@ -126,7 +126,7 @@ PARTS: list[tuple[Any, tuple[Any, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "parts"), PARTS, ids=repr)
+@pytest.mark.parametrize(("value", "parts"), PARTS)
 async def test_parts_are_made_of(value: Any, parts: tuple[Any, ...]) -> None:
     result = await ask(tool(lambda: value, name="give"))
     assert result.parts == parts
@@ -263,7 +263,6 @@ def raising(error: BaseException) -> Any:
         ),
         (ValueError("half \udcff"), "ValueError: half ?"),
     ],
-    ids=repr,
 )
 async def test_an_exception_is_a_result(error: Exception, text: str) -> None:
     async def fail_async() -> None:

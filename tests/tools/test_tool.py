@@ -165,7 +165,7 @@ KINDS: list[tuple[Any, str, object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("func", "name", "arguments", "text"), KINDS, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("func", "name", "arguments", "text"), KINDS)
 async def test_whatever_can_be_called_can_be_a_tool(func: Any, name: str, arguments: object, text: str) -> None:
     assert list(by_name([func])) == [name]
     result = await ask(func, arguments)
