@@ -38,6 +38,7 @@ bench: setup
 	$(BIN)/python benchmarks/store_depth.py
 	$(BIN)/python benchmarks/store_throughput.py
 	$(BIN)/python benchmarks/agent_loop.py
+	$(BIN)/python benchmarks/window.py
 
 docs: setup
 	$(BIN)/mkdocs build --strict

@@ -33,7 +33,7 @@ PLOT = HERE.parent / "docs" / "assets" / "window.png"
 TURNS, BUDGET = 2_000, 32_000
 STRIDES = 130  # turns that are averaged: about three strides, so that each has the same number of cuts
 BAR_SHARE, BAR_GROWTH, BAR_RATIO = 0.90, 1.2, 20
-LLAMA_TURNS = 150
+LLAMA_TURNS = 60
 ENVIRONMENT = {**os.environ, "LANGSMITH_TRACING": "false"}
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from time import process_time
 
 import words
-from multiturn.context.frame import Framing
+from multiturn.context.frame import Frame, check
+from multiturn.context.framing import Framing
 from multiturn.context.window import Window
 from multiturn.formats import chat_completions
 from multiturn.formats.chat_completions import Dialect
@@ -57,8 +58,8 @@ class Turns:
         """The request of the next turn, encoded."""
         request = Request(path=Path(), input=(said,), instructions=INSTRUCTIONS)
         start = process_time()
-        self.framing.check(Named(), request)  # type: ignore[arg-type]
-        frame = self.framing.frame(Named(), self.path, self.path.mark)  # type: ignore[arg-type]
+        check(self.framing, Named(), request)  # type: ignore[arg-type]
+        frame = Frame(self.framing, Named(), self.path, self.path.mark)  # type: ignore[arg-type]
         fitted = await frame.fit(request)
         self.seconds = process_time() - start
         self._mark = fitted.mark

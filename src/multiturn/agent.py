@@ -15,7 +15,8 @@ import msgspec
 
 from multiturn import sync
 from multiturn.cancel import Cancel
-from multiturn.context.frame import Frame, Framing
+from multiturn.context.frame import Frame, check
+from multiturn.context.framing import Framing
 from multiturn.context.history import exchanges, replayed
 from multiturn.errors import InvalidInput
 from multiturn.events import Event, RunCompleted, RunPaused
@@ -162,9 +163,7 @@ class Agent:
         if kind is not None:
             settings = msgspec.structs.replace(settings, output=kind.schema)
         tools = tuple(tool.spec for tool in self.tools.values())
-        return Request(
-            path=path, input=said, instructions=instructions, tools=tools, settings=settings, stream=stream
-        )
+        return Request(path=path, input=said, instructions=instructions, tools=tools, settings=settings, stream=stream)
 
     # --- running ------------------------------------------------------------------------------------------------
 
@@ -254,8 +253,9 @@ class Agent:
         written.state = {} if state is None else state
         framing = self.framing
         request = self.request(path, turn.input, turn.instructions, self.kind_of(output))
-        framing.check(model, request)
-        frame = framing.frame(model, path, turn.window or replayed(framing, model, request))
+        check(framing, model, request)
+        mark = turn.window or replayed(framing, model, request)
+        frame = Frame(framing, model, path, mark, summarises=False)
         run = self.begin(
             model, path, written, output=output, stream=stream, user=user, decisions=decisions, frame=frame
         )

@@ -6,7 +6,7 @@ Every method has an async twin with an `a` before its name, which is the one tha
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from copy import copy as shallow
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -16,6 +16,10 @@ import msgspec
 from multiturn import recording, sync
 from multiturn.agent import Agent, Instructions, decided, reply_of, told
 from multiturn.cancel import Cancel
+from multiturn.context.contents import Contents, contents
+from multiturn.context.frame import Frame, check, condensed
+from multiturn.context.summary import WORDS
+from multiturn.deltas import Answer
 from multiturn.errors import ConversationBusy, InvalidInput, NotFound
 from multiturn.events import Event, RunCompleted, RunPaused
 from multiturn.ids import new_id
@@ -25,7 +29,7 @@ from multiturn.models.base import Model
 from multiturn.path import Path
 from multiturn.reply import Reply
 from multiturn.request import Settings
-from multiturn.runs import MAX_STEPS, UNDECIDED, Decisions
+from multiturn.runs import MAX_STEPS, UNDECIDED, Decisions, Ended
 from multiturn.stores import open_store
 from multiturn.stores.base import Store
 from multiturn.stores.records import HEAD, ConversationRecord, Head
@@ -272,6 +276,8 @@ class Conversation:
         failed, incomplete or complete. One that failed after it had run tools goes on from there instead. Raises
         `InvalidInput` if nothing has been said."""
         turn = await self.alatest()
+        while turn is not None and not turn.messages:  # it has only pinned something
+            turn = await self.store.turn(turn.parent) if turn.parent else None
         if turn is None:
             raise InvalidInput("there is nothing to retry; send something first")
         if turn.status is TurnStatus.FAILED and has_run_tools(turn):
@@ -302,7 +308,7 @@ class Conversation:
         if pin:
             turn = msgspec.structs.replace(turn, window=Mark(INHERITED, pinned=(turn.id,)))
         request = self._agent.request(Path(), new, turn.instructions, self._agent.kind_of(output))
-        self._agent.framing.check(model, request)
+        check(self._agent.framing, model, request)
         parent: str | Head | None = HEAD if replace is None else (await self.store.turn(replace)).parent
         try:
             written = await recording.begin(
@@ -394,7 +400,7 @@ class Conversation:
                 stream=stream,
                 user=self.user,
                 decisions=decisions,
-                frame=self._agent.framing.frame(model, path, self._mark_of(path, written.turn)),
+                frame=Frame(self._agent.framing, model, path, self._mark_of(path, written.turn)),
             )
         except Exception as error:
             await written.fail(error)
@@ -437,6 +443,87 @@ class Conversation:
     def _mark_of(self, path: Path, turn: Turn) -> Mark:
         """What of the path a turn that begins, or goes on, is shown at first."""
         return (turn.window.after(path.mark) if turn.window else path.mark).unpinning(turn.id)
+
+    # --- the window ----------------------------------------------------------------------------------------------
+
+    async def awindow(self, said: Input | None = None) -> Contents:
+        """What the next request will hold if this is said: tokens of each part, and of what the model takes. Printed, a
+        bar. What would not fit is not left out yet."""
+        await self._open()
+        path, model = await self._path_to((await self._stored()).head), self._agent.resolve(self.model)
+        new = () if said is None else as_messages(said)
+        request = self._agent.request(path, new, await told(self.instructions, self), self._agent.output)
+        return contents(Frame(self._agent.framing, model, path, path.mark), model, request)
+
+    async def afits(self, said: Input) -> bool:
+        """Whether this can be said without leaving out more than is left out now."""
+        return (await self.awindow(said)).fits
+
+    async def apin(self, turn_id: str) -> None:
+        """Show this turn to the model however long the conversation grows. Raises `NotFound` for a turn that is not on
+        the way to the head. Kept with a turn of its own, in which nothing is said."""
+
+        def pinned(path: Path) -> Mark:
+            if path.until(turn_id) is None:
+                raise NotFound("turn", turn_id)
+            return path.mark.pinning(turn_id)
+
+        await self._remark(pinned)
+
+    async def aunpin(self, turn_id: str) -> None:
+        """Leave this turn out again where others of its age are left out."""
+        await self._remark(lambda path: path.mark.unpinning(turn_id))
+
+    async def asummarize_and_reset(self, *, model: str | Model | None = None, words: str | None = None) -> str:
+        """A summary of the conversation, by this model, whoever answers if not given, asked with these words. From now
+        on the model is shown the summary and pinned turns instead of what was said; later cuts carry it on. The
+        request and the summary are a turn, and the whole history stays readable.
+
+        Raises a `ModelError` where the model fails or writes nothing, and `InvalidInput` where nothing was said."""
+        asked = self._agent.resolve(self.model if model is None else model)
+
+        async def ask(path: Path, written: recording.Recording) -> Ended:
+            if not path.messages:
+                raise InvalidInput("there is nothing to summarise; send something first")
+            request = self._agent.request(path, written.turn.input, written.turn.instructions, None)
+            answer = await condensed(self._agent.framing, asked, path, request)
+            written.turn = msgspec.structs.replace(
+                written.turn, window=Mark(len(path.turns) + 1, summary=answer.text.strip(), pinned=path.mark.pinned)
+            )
+            return Ended(TurnStatus.COMPLETED, Answer(answer))
+
+        return (await self._turn_of(as_messages(words or WORDS), ask)).text
+
+    async def _remark(self, change: Callable[[Path], Mark]) -> None:
+        async def marked(path: Path, written: recording.Recording) -> Ended:
+            written.turn = msgspec.structs.replace(written.turn, window=change(path))
+            return Ended(TurnStatus.COMPLETED)
+
+        await self._turn_of((), marked)
+
+    async def _turn_of(
+        self, said: tuple[Message, ...], work: Callable[[Path, recording.Recording], Awaitable[Ended]]
+    ) -> Turn:
+        """A turn that no run makes, stored and followed."""
+        await self._open()
+        model = self._agent.resolve(self.model)
+        turn = await self._new_turn(model, said)
+        queue = self.on_conflict == "queue"
+        written = await recording.begin(
+            self.store, turn, model, parent=HEAD, user=self.user, metadata=self.metadata, key=None, queue=queue
+        )
+        try:
+            path = await self._path_to(written.turn.parent)
+            written.before, written.state = path.totals, self._state_after(path, written.turn)
+            await written.end(await work(path, written))
+        except Exception as error:
+            await written.fail(error)
+            raise
+        except BaseException:
+            await written.interrupt()
+            raise
+        self._follow(path, written.turn)
+        return written.turn
 
     # --- looking back --------------------------------------------------------------------------------------------
 
@@ -573,6 +660,26 @@ class Conversation:
     def fork(self, at: str | None = None, *, id: str | None = None) -> Conversation:
         """As `afork`."""
         return sync.run(self.afork(at, id=id))
+
+    def window(self, said: Input | None = None) -> Contents:
+        """As `awindow`."""
+        return sync.run(self.awindow(said))
+
+    def fits(self, said: Input) -> bool:
+        """As `afits`."""
+        return sync.run(self.afits(said))
+
+    def pin(self, turn_id: str) -> None:
+        """As `apin`."""
+        sync.run(self.apin(turn_id))
+
+    def unpin(self, turn_id: str) -> None:
+        """As `aunpin`."""
+        sync.run(self.aunpin(turn_id))
+
+    def summarize_and_reset(self, *, model: str | Model | None = None, words: str | None = None) -> str:
+        """As `asummarize_and_reset`."""
+        return sync.run(self.asummarize_and_reset(model=model, words=words))
 
     def reset(self) -> None:
         """As `areset`."""

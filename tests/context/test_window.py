@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from context.windows import body_of, exchange, formats, pairs_are_whole, turns
-from multiturn.context.frame import Fitted, Frame, Framing
+from multiturn.context.frame import Fitted, Frame, check
+from multiturn.context.framing import Framing
 from multiturn.context.history import exchanges, replayed
 from multiturn.context.policies import KeepAll, LastTurns, Policy, Shorten, Strides, Summarise
 from multiturn.context.view import seen, summary_turn
@@ -27,7 +28,7 @@ ASKED = (user("and now?"),)
 
 
 def fit(window: Window, path: Path, mark: Mark = Mark(), said: tuple[Message, ...] = ASKED, **fields: Any) -> Fitted:
-    frame = Framing(window).frame(fields.pop("model", ScriptedModel()), path, mark)
+    frame = Frame(Framing(window), fields.pop("model", ScriptedModel()), path, mark)
     return asyncio.run(frame.fit(Request(path=Path(), input=said, **fields)))
 
 
@@ -52,7 +53,7 @@ def test_every_window_is_valid_for_every_format(
     before = [turn.messages for turn in history]
     path = Path(history)
     framing = Framing(Window(policy=policy, context_tokens=budget, reserve_tokens=0))
-    frame = framing.frame(ScriptedModel(), path, Mark(pinned=tuple(sorted(pins))))
+    frame = Frame(framing, ScriptedModel(), path, Mark(pinned=tuple(sorted(pins))))
     try:
         fitted = asyncio.run(frame.fit(Request(path=Path(), input=ASKED)))
     except TooLong:
@@ -78,7 +79,7 @@ def test_between_cuts_every_request_begins_with_the_one_before(
     framing = Framing(Window(policy=policy, context_tokens=budget, reserve_tokens=0))
     path, mark, last = Path(), Mark(), b""
     for turn in history:
-        frame = framing.frame(ScriptedModel(), path, mark)
+        frame = Frame(framing, ScriptedModel(), path, mark)
         try:
             fitted = asyncio.run(frame.fit(Request(path=Path(), input=turn.input)))
         except TooLong:
@@ -99,7 +100,7 @@ def reported(n: int, tokens: int) -> Turn:
 
 
 def total(path: Path, mark: Mark = Mark(), said: tuple[Message, ...] = ASKED, **fields: Any) -> int:
-    frame = Framing(Window()).frame(ScriptedModel(), path, mark)
+    frame = Frame(Framing(Window()), ScriptedModel(), path, mark)
     return frame.total(Request(path=Path(), input=said, **fields))
 
 
@@ -137,10 +138,10 @@ def test_a_count_that_differs_from_ours_tells_how_much_turns_really_take() -> No
     """Ten turns of 20 words, which the provider counts at 4 times what we do."""
     history = [exchange(n, 10) for n in range(9)]
     framing = Framing(Window(context_tokens=2000, reserve_tokens=0, share=0.5))
-    ours = framing.frame(ScriptedModel(), Path(history), Mark()).total(Request(path=Path(), input=ASKED))
+    ours = Frame(framing, ScriptedModel(), Path(history), Mark()).total(Request(path=Path(), input=ASKED))
     path = Path([*history, reported(9, ours * 4)])
     framing = Framing(Window(context_tokens=ours * 3, reserve_tokens=0, share=0.5))
-    frame = framing.frame(ScriptedModel(), path, Mark())
+    frame = Frame(framing, ScriptedModel(), path, Mark())
     asyncio.run(frame.fit(Request(path=Path(), input=ASKED)))
     assert 6 <= frame.mark.skipped <= 8  # by our own count nothing would have to go
 
@@ -163,7 +164,7 @@ def test_each_message_is_counted_once() -> None:
     sizes.counter = Counting()  # type: ignore[assignment]
     mark = Mark()
     for n in range(1, 30):
-        frame = framing.frame(ScriptedModel(), Path(path.turns[:n]), mark)
+        frame = Frame(framing, ScriptedModel(), Path(path.turns[:n]), mark)
         asyncio.run(frame.fit(Request(path=Path(), input=path.turns[n].input)))
         mark = frame.mark
     assert mark.skipped > 0
@@ -233,9 +234,9 @@ def test_limits_that_providers_name(words: str, limit: int | None) -> None:
 def test_one_message_that_is_too_long_is_an_error_that_says_so() -> None:
     framing = Framing(Window(context_tokens=200, reserve_tokens=50))
     with pytest.raises(TooLong, match=r"takes about 1,[01]\d\d tokens, and scripted:scripted takes 150") as caught:
-        framing.check(ScriptedModel(), Request(path=Path(), input=(user("word " * 1000),)))
+        check(framing, ScriptedModel(), Request(path=Path(), input=(user("word " * 1000),)))
     assert caught.value.budget_tokens == 150
-    framing.check(ScriptedModel(), Request(path=Path(), input=(user("word " * 100),)))
+    check(framing, ScriptedModel(), Request(path=Path(), input=(user("word " * 100),)))
 
 
 def test_a_newest_turn_that_is_too_long_is_cut_short_and_then_left_out() -> None:
@@ -298,7 +299,7 @@ def test_all_is_sent_only_when_the_window_has_moved() -> None:
     assert not fit(Window(), path, Mark(pinned=("t0",))).request.whole
     window = Window(context_tokens=60, reserve_tokens=0)
     framing = Framing(window)
-    frame = framing.frame(ScriptedModel(), Path([exchange(n, 8) for n in range(3)]), Mark())
+    frame = Frame(framing, ScriptedModel(), Path([exchange(n, 8) for n in range(3)]), Mark())
     fitted = asyncio.run(frame.fit(Request(path=Path(), input=ASKED)))
     assert fitted.mark is not None
     assert fitted.request.whole

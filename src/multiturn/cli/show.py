@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 Examples:
   multiturn show trip             read it
   multiturn show trip --tree      forks, retries, edits and failures too
-  multiturn show trip --json      every turn as one JSON object a line"""
+  multiturn show trip --json      every turn as one JSON object a line
+  multiturn show trip --window    how much of it the model is shown next"""
 )
 @click.argument("id")
 @store_option
@@ -27,7 +28,9 @@ Examples:
     "--tree", "as_tree", is_flag=True, help="Draw every turn of the tree, not just those of this conversation."
 )
 @click.option("--json", "as_json", is_flag=True, help="One turn a line, as JSON.")
-def show(id: str, store: str | None, as_tree: bool, as_json: bool) -> None:
+@click.option("--window", "as_window", is_flag=True, help="What the next request will hold, in tokens.")
+@click.option("--context", metavar="TOKENS", type=click.IntRange(1), help="With --window: how much the model reads.")
+def show(id: str, store: str | None, as_tree: bool, as_json: bool, as_window: bool, context: int | None) -> None:
     """Show what was said in a conversation.
 
     ID is its id, or the end of it as 'multiturn list' shows it.
@@ -38,7 +41,11 @@ def show(id: str, store: str | None, as_tree: bool, as_json: bool) -> None:
     opened = open_for_reading(store)
     record = sync.run(find_conversation(opened, id))
     assert opened is not None
-    if as_json:
+    if as_window:
+        from multiturn.cli.window import print_window
+
+        print_window(opened, record, context, as_json=as_json)
+    elif as_json:
         _print_json(sync.run(opened.tree(record.id) if as_tree else _said(opened, record)))
     elif as_tree:
         from multiturn.cli.tree import print_tree

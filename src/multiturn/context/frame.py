@@ -1,7 +1,4 @@
-"""What of a conversation its model is shown, from request to request.
-
-`Framing` belongs to a conversation, and remembers the last view and the sizes that were counted. `Frame` belongs to one
-run. Nothing that matters is in them: the mark is in the turns, and all else is made again from these.
+"""`Frame`: what of a conversation its model is shown in one run, from request to request.
 
 A request's size is what the provider said of the last one, and a count of what has come since. Where the window has
 moved since, or nothing was said, all that is shown is counted.
@@ -9,23 +6,21 @@ moved since, or nothing was said, all that is shown is counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from multiturn.context.estimates import anchor
-from multiturn.context.policies import Cut, KeepAll, Shorten, Situation, Wish
+from multiturn.context.framing import Framing
+from multiturn.context.policies import Cut, KeepAll, Situation, Wish
 from multiturn.context.repair import mended
-from multiturn.context.sizes import Sizes
 from multiturn.context.summary import Summary, answer_of, asking, summary_of
-from multiturn.context.tokens import counter_for
-from multiturn.context.view import View, answers_before, hidden_pins, is_cut, seen, shortened_messages
-from multiturn.context.window import Learned, Room, Window, known, limit_in, room
+from multiturn.context.view import answers_before, hidden_pins, is_cut, seen, shortened_messages
+from multiturn.context.window import Learned, Room, limit_in
 from multiturn.errors import ContextOverflow, EmptyAnswer, TooLong
 from multiturn.messages import Message, Usage
 from multiturn.models.base import Model
-from multiturn.models.catalogue import ModelInfo
 from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.request import Request
@@ -36,7 +31,6 @@ TIGHTER = 0.9
 LONGEST_SUMMARY = 0.125
 """The share of the budget that a summary may have, and where there is no budget, so many tokens:"""
 USUAL_SUMMARY = 1000
-_SCALES = (0.5, 4.0)  # how far a provider's count may lead ours astray
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -49,79 +43,6 @@ class Fitted(msgspec.Struct, frozen=True):
     aside: Usage | None = None
 
 
-class Framing:
-    """What a conversation knows of its window. Made once; `frame` for each run."""
-
-    def __init__(self, window: Window | None = None, resolve: Callable[[str], Model] | None = None) -> None:
-        self.window = window or Window()
-        self.view: View | None = None
-        self.resolve = resolve
-        self._counted: dict[tuple[str, str], Sizes] = {}
-        self._infos: dict[tuple[str, str], ModelInfo] = {}
-        self._learned: dict[tuple[str, str], Learned] = {}
-        self._scales: dict[tuple[str, str], float] = {}
-
-    def forked(self) -> Framing:
-        """The framing of a conversation that goes on from here by itself."""
-        framing = Framing(self.window, self.resolve)
-        framing.view, framing._learned = self.view, dict(self._learned)
-        return framing
-
-    def sizes(self, model: Model) -> Sizes:
-        known = self._counted.get((model.provider, model.name))
-        if known is None:
-            known = Sizes(counter_for(model.provider, model.name))
-            self._counted[model.provider, model.name] = known
-        return known
-
-    def room(self, model: Model, request: Request) -> Room:
-        named = (model.provider, model.name)
-        if named not in self._infos:
-            self._infos[named] = known(*named)
-        return room(self.window, request.settings, self._infos[named], self.learned(model))
-
-    def learned(self, model: Model) -> Learned:
-        return self._learned.get((model.provider, model.name), Learned())
-
-    def learn(self, model: Model, learned: Learned) -> None:
-        self._learned[model.provider, model.name] = learned
-
-    def for_summary(self) -> Framing:
-        """The framing in which a summary is asked for: as much as fits, old results cut short first."""
-        window = msgspec.structs.replace(self.window, policy=Shorten(keep=0), reserve_tokens=None, share=0.95)
-        framing = Framing(window, self.resolve)
-        framing.view, framing._counted, framing._learned = self.view, self._counted, self._learned
-        return framing
-
-    def scale(self, model: Model) -> float:
-        """What the provider counts for one token of ours."""
-        return self._scales.get((model.provider, model.name), 1.0)
-
-    def compare(self, model: Model, reported: int, counted: int) -> None:
-        least, most = _SCALES
-        if counted:
-            self._scales[model.provider, model.name] = min(most, max(least, reported / counted))
-
-    def check(self, model: Model, request: Request) -> None:
-        """Raise `TooLong` where the request's input does not fit by itself, whatever is left out of its path."""
-        budget = self.room(model, request).budget
-        if budget is not None and not isinstance(self.window.policy, KeepAll):
-            _check(Frame(self, model, Path(), Mark()).counted(request, Mark()), budget, "this message, with", model)
-
-    async def condensed(self, model: Model, path: Path, request: Request) -> Message:
-        """The model's summary of what the path shows by now, asked for with the request's input. Raises a `ModelError`
-        where there is none."""
-        asked = asking(request, request.input[0].text, _longest_summary(self.room(model, request).budget))
-        fitted = await self.for_summary().frame(model, path, path.mark).fit(asked)
-        answer = await answer_of(model, fitted.request)
-        if not answer.text.strip():
-            raise EmptyAnswer(f"{model.provider}:{model.name} wrote no summary", model=model.name)
-        return answer
-
-    def frame(self, model: Model, path: Path, mark: Mark) -> Frame:
-        return Frame(self, model, path, mark)
-
-
 class _Anchor(NamedTuple):
     """A provider's count: `tokens` of everything up to and including its answer, and the messages after that."""
 
@@ -132,8 +53,9 @@ class _Anchor(NamedTuple):
 class Frame:
     """The window of one run, which follows `path` and begins under `mark`."""
 
-    def __init__(self, framing: Framing, model: Model, path: Path, mark: Mark) -> None:
+    def __init__(self, framing: Framing, model: Model, path: Path, mark: Mark, *, summarises: bool = True) -> None:
         self.mark = mark
+        self._summarises = summarises
         self._framing = framing
         self._model = model
         self._path = path
@@ -150,7 +72,7 @@ class Frame:
         before = self.mark
         situation = self.situation(request)
         cut = self._framing.window.policy(situation)
-        summary = await self._summary(cut, request, situation) if cut.wish else Summary()
+        summary = await self._summary(cut, request, situation) if cut.wish and self._summarises else Summary()
         self._move(cut.mark, summary.text, len(request.input))
         if squeeze and situation.budget is not None and not isinstance(self._framing.window.policy, KeepAll):
             self._squeeze(request, situation.budget)
@@ -331,18 +253,31 @@ class Frame:
         return summary
 
     async def _ask_for_summary(self, wish: Wish, path: Path, request: Request, most: int) -> Summary:
-        model = self._model
+        model = _by_name(wish.model) if isinstance(wish.model, str) else wish.model or self._model
         try:
-            if isinstance(wish.model, str):
-                model = self._framing.resolve(wish.model) if self._framing.resolve else _by_name(wish.model)
-            elif wish.model is not None:
-                model = wish.model
-            fitted = (
-                await self._framing.for_summary().frame(model, path, self.mark).fit(asking(request, wish.words, most))
-            )
+            frame = Frame(self._framing.for_summary(), model, path, self.mark)
+            fitted = await frame.fit(asking(request, wish.words, most))
         except TooLong as error:
             return Summary(problem=str(error))
         return await summary_of(model, fitted.request)
+
+
+def check(framing: Framing, model: Model, request: Request) -> None:
+    """Raise `TooLong` where the request's input does not fit by itself, whatever is left out of its path."""
+    budget = framing.room(model, request).budget
+    if budget is not None and not isinstance(framing.window.policy, KeepAll):
+        _check(Frame(framing, model, Path(), Mark()).counted(request, Mark()), budget, "this message, with", model)
+
+
+async def condensed(framing: Framing, model: Model, path: Path, request: Request) -> Message:
+    """The model's summary of what the path shows by now, asked for with the request's input. Raises a `ModelError`
+    where there is none."""
+    asked = asking(request, request.input[0].text, _longest_summary(framing.room(model, request).budget))
+    fitted = await Frame(framing.for_summary(), model, path, path.mark).fit(asked)
+    answer = await answer_of(model, fitted.request)
+    if not answer.text.strip():
+        raise EmptyAnswer(f"{model.provider}:{model.name} wrote no summary", provider=model.provider, model=model.name)
+    return answer
 
 
 def _steps(said: Sequence[Message]) -> list[int]:

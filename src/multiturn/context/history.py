@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from multiturn.context.frame import Framing
+from multiturn.context.framing import Framing
 from multiturn.context.policies import Situation
 from multiturn.messages import Message, Reasoning, Refusal, Text, ToolCall, ToolResult
 from multiturn.models.base import Model

@@ -95,10 +95,10 @@ def indexed(turn: Turn) -> str:
 
 
 def taken_out(turn: Turn) -> tuple[Turn, Answered | None]:
-    """A turn with one answer, without what it shares with many and without its usage, which is the turn's own. Any
+    """A turn with one answer, without what it shares with many and without its usage, where that is the turn's own. Any
     other turn as it is, and None."""
     answer = turn.output[0] if len(turn.output) == 1 else None
-    if answer is None or answer.origin is None:
+    if answer is None or answer.origin is None or turn.aside is not None:
         return turn, None
     shared = Answered(answer.origin, answer.finish_reason)
     usage = answer.usage if answer.usage == Usage() else None
