@@ -7,6 +7,9 @@ import os
 
 from hypothesis import settings
 
+# Terminals are forked off, and gRPC's handlers abort a fork while its threads are at work; it reads this when imported.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 settings.register_profile("same", derandomize=True)
 settings.register_profile("new")
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
