@@ -73,7 +73,6 @@ class Spied:
 # --- exactly once, and only what was approved -------------------------------------------------------------------------
 
 
-@known("Run keeps its decisions for all later calls of the run")
 def test_an_approval_is_for_one_call_though_the_model_repeats_its_id(url: str) -> None:
     paid: list[int] = []
 
@@ -90,7 +89,6 @@ def test_an_approval_is_for_one_call_though_the_model_repeats_its_id(url: str) -
     assert reply.status is TurnStatus.PAUSED
 
 
-@known("results are told apart by their call's id alone")
 async def test_two_calls_under_one_id_have_each_its_own_result(url: str) -> None:
     @tool
     async def nap(s: float) -> str:
@@ -102,7 +100,6 @@ async def test_two_calls_under_one_id_have_each_its_own_result(url: str) -> None
     assert texts(reply.turn) == ["slept 0.1", "slept 0.0"]
 
 
-@known("what is ready when the generator is closed is dropped")
 async def test_a_result_that_is_there_when_the_reader_leaves_is_kept(url: str) -> None:
     @tool
     async def a() -> str:
@@ -138,7 +135,6 @@ async def test_a_result_is_stored_the_moment_it_exists(tmp_path: Path) -> None:
     assert len(kept) == 2
 
 
-@known("a supplied result is told before it is written")
 async def test_a_supplied_result_is_written_before_it_is_told(tmp_path: Path) -> None:
     @tool(approval=True)
     def pay() -> str:
@@ -156,7 +152,6 @@ async def test_a_supplied_result_is_written_before_it_is_told(tmp_path: Path) ->
     assert kept == [True]
 
 
-@known("a failed turn forgets which calls had been started")
 async def test_a_call_that_a_failing_store_broke_off_is_not_made_again(tmp_path: Path) -> None:
     called: list[str] = []
 
@@ -175,7 +170,6 @@ async def test_a_call_that_a_failing_store_broke_off_is_not_made_again(tmp_path:
     assert called == ["tea", "milk"]
 
 
-@known("`keep` says nothing where the turn is no longer ours")
 async def test_whoever_was_taken_for_dead_calls_no_more_tools(tmp_path: Path) -> None:
     url = fresh_url("postgres", tmp_path)
     from stores.postgres_server import shared
@@ -213,7 +207,6 @@ async def test_whoever_was_taken_for_dead_calls_no_more_tools(tmp_path: Path) ->
             await store.aclose()
 
 
-@known("`retry` after a crash asks from the beginning")
 def test_retry_after_a_crash_calls_nothing_again(tmp_path: Path) -> None:
     called: list[str] = []
     chat = crashed_between_tools(fresh_url("sqlite", tmp_path), called)
@@ -228,7 +221,6 @@ def test_what_a_tool_that_answered_has_put_in_the_state_outlives_a_crash(tmp_pat
     assert chat.state == {"cart": ["tea"]}
 
 
-@known("whatever turn is the latest goes on in the place of the one that the key names")
 def test_a_key_never_gives_another_turn(tmp_path: Path) -> None:
     @tool(approval=True)
     def pay() -> str:
@@ -274,7 +266,6 @@ def crashed_between_tools(url: str, called: list[str]) -> Conversation:
     return Conversation(ScriptedModel(in_turn(calling(("1", "buy", "{}")), "done")), tools=[buy], store=url, id="c")
 
 
-@known("the row of a failed turn that goes on keeps the words that failed")
 async def test_the_words_of_a_failed_answer_stay_forgotten_after_a_crash(url: str) -> None:
     first = another_store(url)
     turn = await first.begin(new_turn())
@@ -311,7 +302,6 @@ async def test_what_has_crashed_elsewhere_can_be_approved_at_once(url: str) -> N
 # --- cancelling -------------------------------------------------------------------------------------------------------
 
 
-@known("a second cancellation leaves the turn in progress; anyio, and so Starlette, cancels until the task has ended")
 async def test_a_turn_that_anyio_cancels_while_it_begins_is_closed(url: str) -> None:
     chat = Conversation(ScriptedModel(), store=url)
     await chat.asend("hello")
@@ -321,7 +311,6 @@ async def test_a_turn_that_anyio_cancels_while_it_begins_is_closed(url: str) -> 
         assert (await chat.asend("and now?")).text == "heard and now?"
 
 
-@known("a state that JSON cannot hold keeps a run that is stopped in progress")
 async def test_a_stopped_run_ends_whatever_its_state_is(url: str) -> None:
     begun = asyncio.Event()
 
@@ -342,7 +331,6 @@ async def test_a_stopped_run_ends_whatever_its_state_is(url: str) -> None:
     assert turn.status is TurnStatus.INCOMPLETE
 
 
-@known("the generator is closed while its step still runs")
 async def test_cancelled_twice_is_cancelled(tmp_path: Path) -> None:
     begun = asyncio.Event()
 
@@ -366,7 +354,6 @@ async def test_cancelled_twice_is_cancelled(tmp_path: Path) -> None:
         await task
 
 
-@known("every run leaves a callback in its switch")
 def test_a_switch_for_many_runs_does_not_grow() -> None:
     cancel, chat = Cancel(), Conversation(ScriptedModel())
     for _ in range(3):
@@ -374,7 +361,6 @@ def test_a_switch_for_many_runs_does_not_grow() -> None:
     assert cancel._told == []
 
 
-@known("with a switch, each step of a run has a context of its own")
 async def test_a_switch_changes_nothing_for_context_variables() -> None:
     variable = ContextVar("variable", default=0)
 
@@ -411,7 +397,6 @@ async def test_a_send_that_waits_its_turn_can_be_cancelled() -> None:
     assert has_ended
 
 
-@known("`SystemExit` ends the loop that all sync calls run on")
 def test_a_tool_that_exits_does_not_leave_its_caller_waiting() -> None:
     code = (
         "import sys; from multiturn import Conversation; from scripted import *\n"
@@ -422,7 +407,6 @@ def test_a_tool_that_exits_does_not_leave_its_caller_waiting() -> None:
     subprocess.run(command, cwd=TESTS, env={"PYTHONPATH": ":".join(sys.path)}, timeout=5, capture_output=True)
 
 
-@known("the lines of those who wait are shared by threads without a lock")
 def test_threads_may_wait_in_one_line() -> None:
     store: Any = object()
     problems: list[str] = []
@@ -460,7 +444,6 @@ def count(context: ToolContext) -> str:
     return "counted"
 
 
-@known("a failed turn's tools have changed the very dict that the next turn begins with")
 def test_a_failed_turn_leaves_the_state_alone(url: str) -> None:
     answers: list[str | Message | Exception] = [calling(("1", "count", "{}")), ProviderFailed("down")]
     chat = Conversation(ScriptedModel(lambda request: answers.pop(0)), tools=[count], store=url, id="c")
@@ -469,7 +452,6 @@ def test_a_failed_turn_leaves_the_state_alone(url: str) -> None:
     assert chat.state == Conversation(store=url, id="c").state == {}
 
 
-@known("a failed turn is stored without its state")
 def test_a_failed_turn_that_goes_on_elsewhere_has_its_state(url: str) -> None:
     answers: list[str | Message | Exception] = [calling(("1", "count", "{}")), ProviderFailed("down"), "done"]
     model = ScriptedModel(lambda request: answers.pop(0))
@@ -478,7 +460,6 @@ def test_a_failed_turn_that_goes_on_elsewhere_has_its_state(url: str) -> None:
     assert Conversation(model, tools=[count], store=url, id="c").retry().turn.state == {"n": 1}
 
 
-@known("the dict that is given is the conversation's own")
 def test_two_conversations_given_one_dict_do_not_share_it() -> None:
     given: dict[str, Any] = {}
     model = ScriptedModel(in_turn(calling(("1", "count", "{}")), "done"))
@@ -487,7 +468,6 @@ def test_two_conversations_given_one_dict_do_not_share_it() -> None:
     assert (given, second.state) == ({}, {})
 
 
-@known("an empty state is stored as none")
 def test_a_state_that_was_emptied_stays_empty_while_the_run_waits(url: str) -> None:
     @tool
     def clear(context: ToolContext) -> str:
@@ -506,7 +486,6 @@ def test_a_state_that_was_emptied_stays_empty_while_the_run_waits(url: str) -> N
     assert not Conversation(model, tools=[clear, pay], store=url, id="c").resume(approve=True).turn.state
 
 
-@known("an agent's state is looked at when all is done")
 def test_a_state_that_cannot_be_kept_is_refused_before_the_model_is_asked() -> None:
     model = ScriptedModel()
     with pytest.raises(InvalidInput):
@@ -517,7 +496,6 @@ def test_a_state_that_cannot_be_kept_is_refused_before_the_model_is_asked() -> N
 # --- typed answers ----------------------------------------------------------------------------------------------------
 
 
-@known("an answer that was cut is decoded when its key is given again")
 def test_the_same_key_gives_an_answer_that_was_cut(url: str) -> None:
     cut = Message("assistant", (Text('{"a":'),), finish_reason="length")
     chat = Conversation(ScriptedModel(lambda request: cut), store=url)

@@ -26,7 +26,7 @@ from multiturn.messages import Message, ToolCall
 from multiturn.models.base import Model
 from multiturn.output import Output, output_of
 from multiturn.path import Path
-from multiturn.recording import Recording, events_of
+from multiturn.recording import Recording, events_of, snapshot
 from multiturn.reply import Reply
 from multiturn.request import Request, Settings
 from multiturn.runs import MAX_STEPS, UNDECIDED, Decisions, Run
@@ -250,6 +250,7 @@ class Agent:
             turn = msgspec.structs.replace(turn, input=matched(turn.input, path.messages))
         turn = msgspec.structs.replace(turn, instructions=await told(self.instructions, self))
         written = Recording(None, turn, model)
+        snapshot(state)  # what cannot be kept is told before anything is asked
         written.state = {} if state is None else state
         framing = self.framing
         request = self.request(path, turn.input, turn.instructions, self.kind_of(output))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
+from contextvars import copy_context
 from typing import TypeVar
 
 from multiturn.errors import RunCancelled
@@ -34,6 +35,10 @@ class Cancel:
         for tell in told:
             tell()
 
+    def _forget(self, tell: Callable[[], None]) -> None:
+        with self._lock, suppress(ValueError):
+            self._told.remove(tell)
+
     def _tell(self, tell: Callable[[], None]) -> None:
         with self._lock:
             if not self._cancelled:
@@ -56,16 +61,18 @@ async def until(cancel: Cancel | None, items: AsyncGenerator[T, None]) -> AsyncG
                 loop.call_soon_threadsafe(stop.set)
 
         cancel._tell(tell)
+        context = copy_context()  # one for all steps, or what one step sets the next could not reset
         stopped = asyncio.ensure_future(stop.wait())
         try:
             while not cancel.cancelled:
-                step = asyncio.ensure_future(anext(items, _END))
+                step = asyncio.create_task(_next(items), context=context)
                 try:
                     await asyncio.wait({step, stopped}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     if not step.done():
                         step.cancel()
-                        await asyncio.wait({step})
+                        with suppress(asyncio.CancelledError):  # ours, which is on its way already, or the step's
+                            await to_the_end(step)
                 if step.cancelled():
                     break
                 arrived = step.result()
@@ -74,7 +81,28 @@ async def until(cancel: Cancel | None, items: AsyncGenerator[T, None]) -> AsyncG
                 yield arrived
         finally:
             stopped.cancel()
+            cancel._forget(tell)
         raise RunCancelled("the run was cancelled")
+
+
+async def to_the_end(work: Awaitable[T]) -> T:
+    """The result of work that is not left half-done: cancellations, be they many, wait for it and are raised then.
+    Anyio, and so Starlette, cancels again and again until a task has ended."""
+    task, cancelled = asyncio.ensure_future(work), None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error  # anyio knows its own by what is in it
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody is warned of it
+        raise cancelled
+    return task.result()
+
+
+async def _next(items: AsyncGenerator[T, None]) -> T | _End:
+    return await anext(items, _END)
 
 
 class _End:

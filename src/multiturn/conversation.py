@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from copy import copy as shallow
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
@@ -114,7 +115,7 @@ class Conversation:
         self._instructions = instructions
         self._record: ConversationRecord | None = None if id else ConversationRecord(id=self.id)
         self._path = Path()
-        self._state = state
+        self._state = recording.snapshot(state)
         self._state_of: str | None = None
 
     def __repr__(self) -> str:
@@ -176,7 +177,7 @@ class Conversation:
     async def astate(self) -> dict[str, Any]:
         """As `state`."""
         path = await self._path_to((await self._stored()).head)
-        return self._state_after(path, Turn())
+        return self._state_at(path)
 
     def _opened(self) -> ConversationRecord:
         return self._record if self._record is not None else sync.run(self._open())
@@ -273,14 +274,15 @@ class Conversation:
 
     async def aretry(self) -> Reply:
         """The reply to the words said last, asked for again: the turn becomes a sibling of the one it repeats, be that
-        failed, incomplete or complete. One that failed after it had run tools goes on from there instead. Raises
+        failed, incomplete or complete. One that failed or crashed after it had run tools goes on from there instead. Raises
         `InvalidInput` if nothing has been said."""
         turn = await self.alatest()
         while turn is not None and not turn.messages:  # it has only pinned something
             turn = await self.store.turn(turn.parent) if turn.parent else None
         if turn is None:
             raise InvalidInput("there is nothing to retry; send something first")
-        if turn.status is TurnStatus.FAILED and has_run_tools(turn):
+        broke_off = turn.status is TurnStatus.FAILED or (turn.status is TurnStatus.PAUSED and turn.reason == "crashed")
+        if broke_off and (has_run_tools(turn) or turn.calls_started):
             return await self.aresume()
         return await self.asend(turn.input, replace=turn.id)
 
@@ -330,7 +332,7 @@ class Conversation:
             if written.turn.status is TurnStatus.IN_PROGRESS:
                 events = self._run(written, model, output, UNDECIDED, cancel, stream)
             elif written.turn.reason == "crashed":
-                events = self._resume((), (), None, output, cancel, stream=stream)
+                events = self._resume((), (), None, output, cancel, stream=stream, of=written.turn)
             else:
                 events = self._already(written.turn, output)
         async with aclosing(events):
@@ -354,7 +356,8 @@ class Conversation:
         if turn.status is TurnStatus.PAUSED:
             yield RunPaused(Reply(turn, before=path))
         else:
-            yield RunCompleted(Reply(turn, kind.decode(turn.text) if kind and turn.text else None, path))
+            whole = turn.status is TurnStatus.COMPLETED
+            yield RunCompleted(Reply(turn, kind.decode(turn.text) if kind and whole else None, path))
 
     async def _resume(
         self,
@@ -365,9 +368,10 @@ class Conversation:
         cancel: Cancel | None,
         *,
         stream: bool,
+        of: Turn | None = None,
     ) -> AsyncGenerator[Event, None]:
         await self._open()
-        turn = await self.alatest()
+        turn = of or await self.alatest()
         if turn is None:
             raise InvalidInput("there is nothing to resume; send something first")
         decisions = decided(turn.pending, approve, deny, results)
@@ -432,12 +436,15 @@ class Conversation:
             self._path = path.followed_by(turn)
 
     def _state_after(self, path: Path, turn: Turn) -> dict[str, Any]:
-        """The state that a turn begins with: its own where it goes on, what the caller has set since the last turn of
-        ours, or what the turn before has left."""
-        if turn.state is None and self._state is not None and self._state_of == path.head:
-            return self._state
-        kept = turn.state or (path.turns[-1].state if path.turns else None)
-        self._state, self._state_of = msgspec.json.decode(msgspec.json.encode(kept or {})), path.head
+        """The state that a turn begins with, a copy: its own where it goes on, else that of the conversation. What it
+        makes of it counts once it has ended."""
+        return deepcopy(self._state_at(path) if turn.state is None else turn.state)
+
+    def _state_at(self, path: Path) -> dict[str, Any]:
+        """What the caller has set since the last turn of ours, or what the turn before has left."""
+        if self._state is None or self._state_of != path.head:
+            kept = path.turns[-1].state if path.turns else None
+            self._state, self._state_of = deepcopy(kept or {}), path.head
         return self._state
 
     def _mark_of(self, path: Path, turn: Turn) -> Mark:

@@ -5,15 +5,16 @@ written, and all else is the same."""
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from copy import deepcopy
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import msgspec
 
-from multiturn.cancel import Cancel, until
+from multiturn.cancel import Cancel, to_the_end, until
 from multiturn.context.frame import Fitted
 from multiturn.deltas import CallsStarted, Delta, Draft, Fold, Said, TextDelta
 from multiturn.errors import ConversationBusy, InvalidInput, ModelError, RunCancelled, StoreError
@@ -37,9 +38,7 @@ from multiturn.reply import Reply
 from multiturn.runs import CallEnded, CallStarted, Ended, Run, Waiting, closed
 from multiturn.stores.base import Store
 from multiturn.stores.records import Head
-from multiturn.turns import Fault, Totals, Turn, TurnStatus, finished, in_order
-
-T = TypeVar("T")
+from multiturn.turns import Fault, Totals, Turn, TurnStatus, finished, in_order, pending_calls
 
 _DRAFT_EVERY_S = 0.1  # how much of a stream a crash may lose
 _POLL_S = 0.005  # how often a send that waits asks whether it may; only the first in line asks the store
@@ -55,6 +54,7 @@ class Recording:
         self.state: dict[str, Any] | None = None
         self._store = store
         self._said = list(turn.output)
+        self._started = set(turn.calls_started)
         self._unwritten: list[Draft] = []
         self._origin = Origin(provider=model.provider, model=model.name)
         self._fold = Fold()
@@ -100,6 +100,7 @@ class Recording:
     async def start(self, calls: CallsStarted) -> None:
         """Write down which calls are about to be run."""
         self._unwritten.append(calls)
+        self._started.update(calls.call_ids)
         await self._keep()
 
     async def _keep(self) -> None:
@@ -123,6 +124,10 @@ class Recording:
         """Leave the turn until somebody resumes it."""
         return await self._end(TurnStatus.PAUSED, in_order(self._said), reason=waiting.reason)
 
+    def catch_up(self, said: Sequence[Message]) -> None:
+        """Take over all that was said in the run, what was not told to anybody included."""
+        self._said = list(said)
+
     async def interrupt(self) -> Turn:
         """End the turn as the caller left it, with what was said so far."""
         return await self._end(TurnStatus.INCOMPLETE, closed(self._so_far()), reason="interrupted")
@@ -130,9 +135,10 @@ class Recording:
     async def fail(self, error: Exception) -> Turn:
         """End the turn as failed, with the text so far; the head stays."""
         fault = Fault(kind=type(error).__name__, message=str(error))
-        self.state = None
+        output = in_order(self._so_far())
+        left = [call.call_id for call in pending_calls(output) if call.call_id in self._started]
         with suppress(StoreError):  # where the store itself is the trouble, `error` says so already
-            await self._end(TurnStatus.FAILED, in_order(self._so_far()), error=fault)
+            await self._end(TurnStatus.FAILED, output, error=fault, calls_started=left)
         return self.turn
 
     def _so_far(self) -> list[Message]:
@@ -146,13 +152,14 @@ class Recording:
         *,
         reason: str | None = None,
         error: Fault | None = None,
+        calls_started: Sequence[str] = (),
     ) -> Turn:
         if self.turn.status is not TurnStatus.IN_PROGRESS:
             return self.turn
         if self._next_draft is not None:
             self._next_draft.cancel()
         ended = finished(
-            msgspec.structs.replace(self.turn, state=_snapshot(self.state)),
+            msgspec.structs.replace(self.turn, state=self._state_at_end(status, reason)),
             status,
             before=self.before,
             at=time.time(),
@@ -161,9 +168,21 @@ class Recording:
             reason=reason,
             error=error,
             notices=(*self.turn.notices, *self._notices),
+            calls_started=calls_started,
         )
-        await _to_the_end(self._write(ended))
+        await to_the_end(self._write(ended))
         return self.turn
+
+    def _state_at_end(self, status: TurnStatus, reason: str | None) -> dict[str, Any] | None:
+        """The state to be kept. Where the run broke off, one that cannot be kept must not keep the turn from ending."""
+        try:
+            state = snapshot(self.state)
+        except InvalidInput:
+            if status is not TurnStatus.FAILED and reason != "interrupted":
+                raise
+            return self.turn.state
+        goes_on = status in (TurnStatus.PAUSED, TurnStatus.FAILED)
+        return state or (state if goes_on else None)  # an emptied one stands in a turn that goes on
 
     async def _write(self, ended: Turn) -> None:
         if self._store is not None:
@@ -171,9 +190,9 @@ class Recording:
         self.turn = ended
 
 
-def _snapshot(state: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The state as it is now; None for an empty one. Raises `InvalidInput` for what JSON cannot hold."""
-    if not state:
+def snapshot(state: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The state as it is now. Raises `InvalidInput` for what JSON cannot hold."""
+    if state is None:
         return None
     try:
         copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(state))
@@ -203,15 +222,18 @@ async def events_of(
                 elif partial and isinstance(item, Said):
                     partial = run.output and run.output.partial()
     except RunCancelled as error:
+        written.catch_up(run.said)
         error.turn_id = (await written.interrupt()).id
         raise
     except Exception as error:
+        written.catch_up(run.said)
         await written.fail(error)
         if isinstance(error, ModelError):
             error.turn_id = written.turn.id
         yield RunError(error)
         raise
     except BaseException:  # the task was cancelled, or the reader went away
+        written.catch_up(run.said)
         await written.interrupt()
         raise
 
@@ -271,11 +293,12 @@ async def reopen(store: Store, turn_id: str, model: Model) -> Recording:
     """A recording of a turn that goes on; see `Store.reopen`."""
     writing = asyncio.ensure_future(store.reopen(turn_id))
     try:
-        return Recording(store, await asyncio.shield(writing), model)
+        return Recording(store, await to_the_end(writing), model)
     except asyncio.CancelledError:
-        await asyncio.wait([writing])
-        if writing.exception() is None:
-            await store.finish(msgspec.structs.replace(writing.result(), status=TurnStatus.PAUSED))
+        if not writing.cancelled() and writing.exception() is None:
+            turn = writing.result()
+            status = TurnStatus.FAILED if turn.error else TurnStatus.PAUSED
+            await to_the_end(store.finish(msgspec.structs.replace(turn, status=status)))
         raise
 
 
@@ -291,9 +314,10 @@ async def _begin_once(
 ) -> Recording:
     writing = asyncio.ensure_future(store.begin(turn, parent=parent, user=user, metadata=metadata, key=key))
     try:
-        return Recording(store, await asyncio.shield(writing), model)
+        return Recording(store, await to_the_end(writing), model)
     except asyncio.CancelledError:
-        await _abandon(store, writing, model)
+        if not writing.cancelled() and writing.exception() is None:
+            await Recording(store, writing.result(), model).interrupt()
         raise
 
 
@@ -301,6 +325,7 @@ class _Place:
     """A place in the line of those in this process that want to begin a turn on one conversation."""
 
     _lines: ClassVar[dict[tuple[int, str], list[_Place]]] = {}
+    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, store: Store, conversation: str) -> None:
         self._name = (id(store), conversation)
@@ -310,28 +335,13 @@ class _Place:
         return self._lines[self._name][0] is self
 
     async def __aenter__(self) -> _Place:
-        self._lines.setdefault(self._name, []).append(self)
+        with self._lock:
+            self._lines.setdefault(self._name, []).append(self)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        line = self._lines[self._name]
-        line.remove(self)
-        if not line:
-            self._lines.pop(self._name, None)
-
-
-async def _abandon(store: Store, writing: asyncio.Future[Turn], model: Model) -> None:
-    """Close a turn whose caller left while it was being written, if it was."""
-    await asyncio.wait([writing])
-    if writing.exception() is None:
-        await Recording(store, writing.result(), model).interrupt()
-
-
-async def _to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """The result of work that is not left half-done: a cancellation waits for it and is raised then."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+        with self._lock:
+            line = self._lines[self._name]
+            line.remove(self)
+            if not line:
+                del self._lines[self._name]

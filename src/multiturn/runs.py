@@ -205,23 +205,34 @@ class Run:
 
     async def _answer_calls(self) -> AsyncGenerator[Item, None]:
         """Run what can be run, all at once, and say what came of it; what waits is left."""
-        ready: list[ToolCall] = []
-        for call in pending_calls(self.said):
-            result = self._settled(call)
-            if result is not None:
-                yield CallEnded(call, result)
-                yield self._say(Message(role="tool", parts=(result,)))
-            elif not self._waits(call):
-                ready.append(call)
-        if not ready:
-            return
-        yield CallsStarted(tuple(call.call_id for call in ready))
-        for call in ready:
+        while True:
+            ready: dict[str, ToolCall] = {}  # of calls under one id the first, for results are told apart by it
+            for call in pending_calls(self.said):
+                result = self._settled(call)
+                if result is not None:
+                    yield self._say(Message(role="tool", parts=(result,)))
+                    yield CallEnded(call, result)
+                elif not self._waits(call):
+                    ready.setdefault(call.call_id, call)
+            if not ready:
+                break
+            async with aclosing(self._run_calls(tuple(ready.values()))) as items:
+                async for item in items:
+                    yield item
+        self._decisions, self._started = UNDECIDED, frozenset()  # a later call may bear the same id
+
+    async def _run_calls(self, calls: Sequence[ToolCall]) -> AsyncGenerator[Item, None]:
+        yield CallsStarted(tuple(call.call_id for call in calls))
+        for call in calls:
             yield CallStarted(call)
-        async with aclosing(tools.call_all(self._tools, ready, self._context)) as results:
-            async for n, result in results:
-                yield self._say(Message(role="tool", parts=(result,)))
-                yield CallEnded(ready[n], result)
+        unread: list[ToolResult] = []
+        try:
+            async with aclosing(tools.call_all(self._tools, calls, self._context, unread=unread)) as results:
+                async for n, result in results:
+                    yield self._say(Message(role="tool", parts=(result,)))
+                    yield CallEnded(calls[n], result)
+        finally:
+            self.said += [Message(role="tool", parts=(result,)) for result in unread]
 
     def _settled(self, call: ToolCall) -> ToolResult | None:
         """The result of a call that is not to be run."""

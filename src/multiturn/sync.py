@@ -138,7 +138,12 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
-    loop.run_forever()
+    while True:
+        try:
+            loop.run_forever()
+            break
+        except (SystemExit, KeyboardInterrupt):  # of a task, such as a tool that exits: its caller gets it there
+            continue
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()

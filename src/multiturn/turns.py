@@ -227,8 +227,10 @@ def pending_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
     """The tool calls in these messages that have no result after them, in order."""
     pending: list[ToolCall] = []
     for message in messages:
-        answered = {result.call_id for result in message.tool_results}
-        pending = [call for call in pending if call.call_id not in answered]
+        for result in message.tool_results:  # of two calls under one id it answers the first
+            first = next((n for n, call in enumerate(pending) if call.call_id == result.call_id), None)
+            if first is not None:
+                del pending[first]
         pending += message.tool_calls
     return tuple(pending)
 
@@ -242,7 +244,7 @@ def check_reopens(turn: Turn, *, is_latest: bool) -> Turn:
     output = turn.output
     if turn.status is TurnStatus.FAILED and output and output[-1].role == "assistant":
         output = output[:-1]  # the words of the answer that failed
-    return msgspec.structs.replace(turn, status=TurnStatus.IN_PROGRESS, output=output, error=None)
+    return msgspec.structs.replace(turn, status=TurnStatus.IN_PROGRESS, output=output)
 
 
 def continues(turn: Turn) -> bool:

@@ -85,7 +85,7 @@ class Frame:
     async def refit(self, request: Request, error: ContextOverflow) -> Fitted | None:
         """A smaller request, in the place of one that a provider has refused as too long; None where the policy finds
         nothing to leave out. More than that is left out only where the provider has named its limit."""
-        before, cut_until, learned = self.mark, self._cut_until, self._framing.learned(self._model)
+        before, learned = (self.mark, self._cut_until, self._left_out), self._framing.learned(self._model)
         refused, limit = self.total(request), limit_in(error)
         self._framing.learn(self._model, Learned(limit, learned.most))
         budget = self.room(request).budget
@@ -96,7 +96,7 @@ class Frame:
             fitted = await self.fit(request, squeeze=is_sure)
         except TooLong:
             return None
-        if (self.mark, self._cut_until) == (before, cut_until):
+        if (self.mark, self._cut_until, self._left_out) == before:
             self._framing.learn(self._model, learned)
             return None
         return fitted

@@ -43,10 +43,12 @@ async def call_all(
     make_context: Callable[[ToolCall], ToolContext],
     *,
     parallel: bool = True,
+    unread: list[ToolResult] | None = None,
 ) -> AsyncGenerator[tuple[int, ToolResult], None]:
     """Each call's number in `calls` and its result, the moment it exists: in any order where they run side by side,
     one after the other in the order of `calls` without `parallel`. Closing the generator early, or cancelling the task
-    that reads it, cancels the calls that still run, as `call` says."""
+    that reads it, cancels the calls that still run, as `call` says; results that are
+    there by then go to `unread`."""
     if not parallel or len(calls) < 2:
         for n, each in enumerate(calls):
             yield n, await call(tools, each, make_context(each))
@@ -61,6 +63,10 @@ async def call_all(
             n = await ended.get()
             yield n, tasks[n].result()
     finally:
+        while unread is not None and not ended.empty():
+            task = tasks[ended.get_nowait()]
+            if not task.cancelled() and task.exception() is None:
+                unread.append(task.result())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -81,18 +87,18 @@ def _told(text: str, limit_bytes: int = MAX_RESULT_BYTES) -> _Outcome:
 async def _in_time(tool: AnyTool, work: Callable[[], object], context: ToolContext) -> _Outcome:
     task = asyncio.current_task()
     assert task is not None  # a coroutine without a task cannot await
-    cancels = task.cancelling()
+    cancels, cancelled = task.cancelling(), None
     try:
         async with asyncio.timeout(tool.timeout_s):
             outcome = await _ran(tool, work)
     except TimeoutError:  # ours: the tool's own is among its outcomes
         context.cancelled = True
         outcome = _told(f"{tool.name} took longer than {tool.timeout_s:g} s and was given up")
-    except asyncio.CancelledError:
-        outcome = _told(f"{tool.name} was cancelled from inside")
+    except asyncio.CancelledError as error:
+        outcome, cancelled = _told(f"{tool.name} was cancelled from inside"), error
     if task.cancelling() > cancels:  # the run was cancelled, whatever the tool made of it
         context.cancelled = True
-        raise asyncio.CancelledError
+        raise cancelled or asyncio.CancelledError
     return outcome
 
 

@@ -13,7 +13,7 @@ from multiturn.stores.postgres import conversations, locks, places, reading, wri
 from multiturn.stores.postgres.runners import Mine, Runner
 from multiturn.stores.postgres.session import Record, Session
 from multiturn.stores.records import ConversationRecord, Head
-from multiturn.turns import Turn, TurnStatus, check_reopens
+from multiturn.turns import Turn, check_reopens
 
 _ATTEMPTS = 10
 
@@ -112,7 +112,10 @@ async def reopen(db: Session, runner: Runner, id: str) -> Turn:
         mine.number = await runner.number()
         where = "tenant = $1 AND tree = $2 AND branch = $3 AND position = $4"
         await db.run(f"DELETE FROM said WHERE {where}", *place)
-        await db.run(f"UPDATE turns SET status = $5, answered = false WHERE {where}", *place, TurnStatus.IN_PROGRESS)
+        body = db.seal.seal(rows.to_row(turn, db.seal.digest).body, id.encode())  # without words that failed
+        await db.run(
+            f"UPDATE turns SET status = $5, answered = false, body = $6 WHERE {where}", *place, turn.status, body
+        )
         await db.run(
             """INSERT INTO running (tenant, tree, conversation, branch, position, runner)
                VALUES ($1, $2, $3, $4, $5, $6)""",

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from multiturn.errors import StoreError
+from multiturn.errors import ConversationBusy, StoreError
 from multiturn.stores.postgres.pool import hang_up
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _KEEP = """
   INSERT INTO deltas (tenant, tree, branch, position, piece, body)
   SELECT $1, r.tree, r.branch, r.position, d.piece, d.body
-  FROM unnest($2::text[], $3::bigint[], $4::bytea[]) AS d (turn, piece, body),
+  FROM unnest($2::text[], $3::bigint[], $4::bytea[], $5::bigint[]) AS d (turn, piece, body, runner),
     LATERAL (SELECT tree, conversation, branch, position FROM turns WHERE tenant = $1 AND id = d.turn OFFSET 0) t,
     LATERAL (
       SELECT tree, branch, position FROM running
       WHERE tenant = $1 AND tree = t.tree AND conversation = t.conversation AND branch = t.branch
-        AND position = t.position OFFSET 0 FOR KEY SHARE
+        AND position = t.position AND runner = d.runner OFFSET 0 FOR KEY SHARE
     ) r
 """
 """A piece for a turn that runs. The lock on its row keeps whoever closes the turn from doing so in between; else what
@@ -56,7 +56,7 @@ class Runner:
         self._connection: Connection | None = None
         self._number = 0
         self._taking: asyncio.Lock | None = None
-        self._pieces: list[tuple[str, int, bytes]] = []
+        self._pieces: list[tuple[str, int, bytes, int]] = []
         self._count = 0
         self._keeping: asyncio.Task[None] | None = None
         self.turns: dict[str, Mine] = {}
@@ -97,24 +97,29 @@ class Runner:
         """Write down a piece of what a turn has streamed, with all others that wait. A piece that cannot be written
         waits for the next."""
         self._count += 1
-        self._pieces.append((turn_id, self._count, self._seal.seal(body, turn_id.encode())))
+        self._pieces.append((turn_id, self._count, self._seal.seal(body, turn_id.encode()), self._number_of(turn_id)))
         if self._keeping is None or self._keeping.done():
             self._keeping = asyncio.current_task()
             while self._pieces:
                 await self._write()
 
     async def keep_durably(self, db: Session, turn_id: str, body: bytes) -> None:
-        """Write down a piece such that it is on the disk, behind all that came before it."""
+        """Write down a piece such that it is on the disk, behind all that came before it. Raises `ConversationBusy` if
+        another process took this one for dead and has closed the turn."""
         self._count += 1
         piece = self._seal.seal(body, turn_id.encode())
-        await db.run(_KEEP, [turn_id], [self._count], [piece])
+        if not await db.run(_KEEP, [turn_id], [self._count], [piece], [self._number_of(turn_id)]):
+            raise ConversationBusy(turn_id)
+
+    def _number_of(self, turn_id: str) -> int:
+        mine = self.turns.get(turn_id)
+        return mine.number if mine else 0
 
     async def _write(self) -> None:
         connection = await self._connected()
         pieces, self._pieces = self._pieces, []
         try:
-            turns, numbers, bodies = zip(*pieces, strict=True)
-            await connection.execute(_KEEP, self._tenant, turns, numbers, bodies)
+            await connection.execute(_KEEP, self._tenant, *zip(*pieces, strict=True))
         except Exception:
             self._pieces = [piece for piece in pieces if piece[0] in self.turns] + self._pieces
             raise

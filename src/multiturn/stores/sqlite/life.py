@@ -12,8 +12,8 @@ from multiturn.stores.records import ConversationRecord, Head
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite import conversations, reading, search, writing
 from multiturn.stores.sqlite.locks import IsGone, unlocked
-from multiturn.stores.sqlite.places import STATUSES, id_at, key_below, text_key, tree_of, turn_key
-from multiturn.turns import Turn, TurnStatus, answered, check_reopens
+from multiturn.stores.sqlite.places import id_at, key_below, text_key, tree_of, turn_key
+from multiturn.turns import Turn, answered, check_reopens
 
 
 def begin(
@@ -74,7 +74,7 @@ def reopen(db: sqlite3.Connection, seal: Seal, id: str, runner: str, is_gone: Is
     stored = reading.at(db, seal, key)
     turn = check_reopens(stored, is_latest=latest == key)
     search.remove(db, seal, key)
-    db.execute("UPDATE turns SET status = ? WHERE key = ?", (STATUSES.index(TurnStatus.IN_PROGRESS), key))
+    writing.update(db, seal, key, turn)  # without the words of an answer that failed
     db.execute("INSERT INTO running (turn, conversation, runner) VALUES (?, ?, ?)", (key, row.key, runner))
     return turn
 
