@@ -281,7 +281,6 @@ async def test_the_words_of_a_failed_answer_stay_forgotten_after_a_crash(url: st
     assert left.output == output[:2]
 
 
-@known("decisions are compared with the turn before it is known to have crashed")
 async def test_what_has_crashed_elsewhere_can_be_approved_at_once(url: str) -> None:
     @tool(approval=True)
     def pay() -> str:
@@ -512,7 +511,6 @@ def test_a_retry_has_the_type_that_was_asked_for() -> None:
     assert chat.retry().output == {"a": 1}
 
 
-@known("a refusal is asked for anew, twice")
 def test_a_refusal_is_an_answer() -> None:
     model = ScriptedModel(lambda request: Message("assistant", (Refusal("I will not."),), finish_reason="stop"))
     chat = Conversation(model)

@@ -332,11 +332,8 @@ async def test_two_calls_under_one_id_leave_a_history_that_is_taken(
 
 
 async def test_a_name_that_no_tool_can_have_leaves_a_history_that_is_taken(
-    provider: Provider, tmp_path: Path, request: pytest.FixtureRequest
+    provider: Provider, tmp_path: Path
 ) -> None:
-    if isinstance(provider, Chat | Responses):
-        reason = "the name goes back as the model wrote it, and OpenAI refuses the history for ever after"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     chat = conversation(provider, tmp_path)
     chat.settings = type(chat.settings)(store=False)
     provider.calls(("fly away!", {}, "call_1"))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multiturn.agent import Agent as Agent
     from multiturn.cancel import Cancel as Cancel
+    from multiturn.context.window import Window as Window
     from multiturn.conversation import Conversation as Conversation
     from multiturn.errors import ConversationBusy as ConversationBusy
     from multiturn.errors import InvalidInput as InvalidInput
@@ -77,6 +78,7 @@ _HOME = {
     "ToolCallError": "events",
     "RunError": "events",
     "Switching": "formats.switching",
+    "Window": "context.window",
     "MCPServer": "mcp",
     "audio": "media",
     "file": "media",

@@ -30,7 +30,7 @@ from multiturn.models.base import Model
 from multiturn.path import Path
 from multiturn.reply import Reply
 from multiturn.request import Settings
-from multiturn.runs import MAX_STEPS, UNDECIDED, Decisions, Ended
+from multiturn.runs import MAX_STEPS, UNDECIDED, Decisions, Ended, Waiting
 from multiturn.stores import open_store
 from multiturn.stores.base import Store
 from multiturn.stores.records import HEAD, ConversationRecord, Head
@@ -272,10 +272,10 @@ class Conversation:
             async for event in events:
                 yield event
 
-    async def aretry(self) -> Reply:
+    async def aretry(self, *, output: Any = None) -> Reply:
         """The reply to the words said last, asked for again: the turn becomes a sibling of the one it repeats, be that
-        failed, incomplete or complete. One that failed or crashed after it had run tools goes on from there instead. Raises
-        `InvalidInput` if nothing has been said."""
+        failed, incomplete or complete. One that failed or crashed after it had run tools goes on from there instead.
+        Raises `InvalidInput` if nothing has been said."""
         turn = await self.alatest()
         while turn is not None and not turn.messages:  # it has only pinned something
             turn = await self.store.turn(turn.parent) if turn.parent else None
@@ -283,12 +283,12 @@ class Conversation:
             raise InvalidInput("there is nothing to retry; send something first")
         broke_off = turn.status is TurnStatus.FAILED or (turn.status is TurnStatus.PAUSED and turn.reason == "crashed")
         if broke_off and (has_run_tools(turn) or turn.calls_started):
-            return await self.aresume()
-        return await self.asend(turn.input, replace=turn.id)
+            return await self.aresume(output=output)
+        return await self.asend(turn.input, output=output, replace=turn.id)
 
-    async def aedit(self, turn_id: str, said: Input) -> Reply:
+    async def aedit(self, turn_id: str, said: Input, *, output: Any = None) -> Reply:
         """The reply to other words in the place of a turn's. The turn and what followed stay in the tree."""
-        return await self.asend(said, replace=turn_id)
+        return await self.asend(said, output=output, replace=turn_id)
 
     async def _send(
         self,
@@ -374,9 +374,15 @@ class Conversation:
         turn = of or await self.alatest()
         if turn is None:
             raise InvalidInput("there is nothing to resume; send something first")
-        decisions = decided(turn.pending, approve, deny, results)
         model = self._agent.resolve(self.model)
+        if turn.status is not TurnStatus.IN_PROGRESS:
+            decided(turn.pending, approve, deny, results)  # a mistake changes nothing
         written = await recording.reopen(self.store, turn.id, model)
+        try:
+            decisions = decided(written.turn.pending, approve, deny, results)
+        except InvalidInput:  # it has crashed elsewhere, and only now shows what waits
+            await written.pause(Waiting(written.turn.pending, "approval"))
+            raise
         async with aclosing(self._run(written, model, output, decisions, cancel, stream)) as events:
             async for event in events:
                 yield event
@@ -656,13 +662,13 @@ class Conversation:
             self.astream_resume(approve=approve, deny=deny, results=results, output=output, cancel=cancel)
         )
 
-    def retry(self) -> Reply:
+    def retry(self, *, output: Any = None) -> Reply:
         """As `aretry`."""
-        return sync.run(self.aretry())
+        return sync.run(self.aretry(output=output))
 
-    def edit(self, turn_id: str, said: Input) -> Reply:
+    def edit(self, turn_id: str, said: Input, *, output: Any = None) -> Reply:
         """As `aedit`."""
-        return sync.run(self.aedit(turn_id, said))
+        return sync.run(self.aedit(turn_id, said, output=output))
 
     def fork(self, at: str | None = None, *, id: str | None = None) -> Conversation:
         """As `afork`."""

@@ -13,7 +13,7 @@ from multiturn import tools
 from multiturn.context.frame import Fitted, Frame
 from multiturn.deltas import Answer, CallsStarted, Delta, Said
 from multiturn.errors import ContextOverflow, EmptyAnswer, OutputInvalid
-from multiturn.messages import Message, Reasoning, ToolCall, ToolResult, tool_result, user
+from multiturn.messages import Message, Reasoning, Refusal, ToolCall, ToolResult, tool_result, user
 from multiturn.models.base import Model
 from multiturn.notices import Notice
 from multiturn.output import InvalidOutput, Output
@@ -186,7 +186,7 @@ class Run:
     def _typed(self, message: Message) -> tuple[Any, str | None]:
         """The typed answer, if one is wanted, and what the model has to be told about it if it is wrong. Raises
         `OutputInvalid` at the last attempt."""
-        if self.output is None or message.tool_calls:
+        if self.output is None or message.tool_calls or any(isinstance(part, Refusal) for part in message.parts):
             return None, None
         try:
             return self.output.decode(message.text), None

@@ -1,7 +1,7 @@
 """What a model is shown of a conversation, and how many tokens that takes.
 
-    counter_for("openai", "gpt-5.4").text("Hello")     a text
-    estimate(request, counter).tokens                  all that a request sends
+counter_for("openai", "gpt-5.4").text("Hello")     a text
+estimate(request, counter).tokens                  all that a request sends
 """
 
 from multiturn.context.estimates import Estimate as Estimate

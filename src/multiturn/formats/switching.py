@@ -93,6 +93,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     call_ids: str = r"[\s\S]{1,64}"
     """The pattern of the tool call ids it takes."""
 
+    tool_names: str = r"[a-zA-Z0-9_-]{1,64}"
+    """The pattern of the tool names it takes; a model may have made up another one."""
+
     call_prefix: str = "call_"
     """What its own tool call ids begin with."""
 
@@ -177,7 +180,8 @@ def _part(part: Part, home: bool, target: Target, foreign: Set[str], note: Calla
             of_other = part.call_id in foreign or not is_home(part.origin, target)
             call_id = _call_id(part.call_id, of_other, target, note)
             id = part.id if home else None
-            yield msgspec.structs.replace(part, call_id=call_id, parts=inner, id=id)
+            name = part.name and _tool_name(part.name, target)
+            yield msgspec.structs.replace(part, call_id=call_id, parts=inner, id=id, name=name)
         case Image() | Audio() | Video() | File():
             yield _media(part, home, target, note)
         case _:
@@ -203,12 +207,16 @@ def _thought(part: Reasoning, target: Target, note: Callable[[str], object]) -> 
 
 
 def _call(part: ToolCall, home: bool, target: Target, note: Callable[[str], object]) -> ToolCall:
-    call_id = _call_id(part.call_id, not home, target, note)
+    call_id, name = _call_id(part.call_id, not home, target, note), _tool_name(part.name, target)
     if home:
-        return msgspec.structs.replace(part, call_id=call_id)
+        return msgspec.structs.replace(part, call_id=call_id, name=name)
     if part.signature:
         note("signature dropped")
-    return msgspec.structs.replace(part, call_id=call_id, id=None, signature=None)
+    return msgspec.structs.replace(part, call_id=call_id, name=name, id=None, signature=None)
+
+
+def _tool_name(name: str, target: Target) -> str:
+    return name if re.fullmatch(target.tool_names, name) else re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64] or "_"
 
 
 _MARKS = ("call_", "toolu_")

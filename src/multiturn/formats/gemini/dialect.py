@@ -18,6 +18,8 @@ class Dialect(Target, frozen=True, kw_only=True):
 
     inputs: tuple[Modality, ...] | None = ("image", "audio", "video", "file")
 
+    tool_names: str = r"[\s\S]*"  # see `calls`, which has its own rule
+
     call_ids: str = r"[\s\S]{1,256}"
 
     call_prefix: str = ""

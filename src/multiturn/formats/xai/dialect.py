@@ -20,4 +20,6 @@ class Dialect(Target, frozen=True, kw_only=True):
 
     inputs: tuple[Modality, ...] | None = ("image", "file")
 
+    tool_names: str = r"[\s\S]*"  # no rule is documented
+
     keeps_answers: bool = True
