@@ -331,9 +331,7 @@ async def test_two_calls_under_one_id_leave_a_history_that_is_taken(
     await goes_on(chat, provider, stream=stream)
 
 
-async def test_a_name_that_no_tool_can_have_leaves_a_history_that_is_taken(
-    provider: Provider, tmp_path: Path
-) -> None:
+async def test_a_name_that_no_tool_can_have_leaves_a_history_that_is_taken(provider: Provider, tmp_path: Path) -> None:
     chat = conversation(provider, tmp_path)
     chat.settings = type(chat.settings)(store=False)
     provider.calls(("fly away!", {}, "call_1"))
