@@ -117,7 +117,6 @@ async def test_a_result_that_is_there_when_the_reader_leaves_is_kept(url: str) -
     assert texts(turn) == ["A", "A"]
 
 
-@known("a result is written when the reader asks for it")
 async def test_a_result_is_stored_the_moment_it_exists(tmp_path: Path) -> None:
     @tool
     async def a() -> str:

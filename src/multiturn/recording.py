@@ -56,6 +56,7 @@ class Recording:
         self._said = list(turn.output)
         self._started = set(turn.calls_started)
         self._unwritten: list[Draft] = []
+        self._on_disk: list[Message] = []
         self._origin = Origin(provider=model.provider, model=model.name)
         self._fold = Fold()
         self._notices: list[Notice] = []
@@ -93,9 +94,17 @@ class Recording:
         before any of its calls is started."""
         self._forget_draft()
         self._said.append(said.message)
+        if any(message is said.message for message in self._on_disk):
+            return
         self._unwritten.append(said)
         if said.message.role == "tool":
             await self._keep()
+
+    async def keep(self, said: Said) -> None:
+        """Bring what a tool gave back to the disk at once, before it is its turn to be told."""
+        if self._store is not None:
+            await self._store.keep(self.turn.id, [said])
+        self._on_disk.append(said.message)
 
     async def start(self, calls: CallsStarted) -> None:
         """Write down which calls are about to be run."""
@@ -207,6 +216,7 @@ async def events_of(
     """The events of a run that goes on from `path`, each written down before it is told. Raises what the run raises."""
     try:
         partial = run.output and run.output.partial()
+        run.keep = written.keep
         yield RunStarted(written.turn)
         async with aclosing(until(cancel, run.items())) as items:
             async for item in items:

@@ -3,7 +3,7 @@ down, so that it can go on after a crash without calling again what has answered
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, Literal, TypeAlias
 
@@ -93,6 +93,8 @@ class Run:
         frame: Frame | None = None,
     ) -> None:
         self.said = list(said)
+        self.keep: Callable[[Said], Awaitable[None]] | None = None
+        """Brings what a tool gave back to the disk, while others still run and whether or not somebody reads on."""
         self._model = model
         self._request = request
         self._tools = tools or {}
@@ -225,14 +227,22 @@ class Run:
         yield CallsStarted(tuple(call.call_id for call in calls))
         for call in calls:
             yield CallStarted(call)
-        unread: list[ToolResult] = []
+        kept: dict[int, Message] = {}
+
+        async def keep(n: int, result: ToolResult) -> None:
+            kept[n] = Message(role="tool", parts=(result,))
+            if self.keep is not None:
+                await self.keep(Said(kept[n]))
+
+        called = tools.call_all(self._tools, calls, self._context, then=keep)
         try:
-            async with aclosing(tools.call_all(self._tools, calls, self._context, unread=unread)) as results:
+            async with aclosing(called) as results:
                 async for n, result in results:
-                    yield self._say(Message(role="tool", parts=(result,)))
+                    yield self._say(kept.get(n) or Message(role="tool", parts=(result,)))
                     yield CallEnded(calls[n], result)
         finally:
-            self.said += [Message(role="tool", parts=(result,)) for result in unread]
+            told = {id(message) for message in self.said}
+            self.said += [message for message in kept.values() if id(message) not in told]
 
     def _settled(self, call: ToolCall) -> ToolResult | None:
         """The result of a call that is not to be run."""

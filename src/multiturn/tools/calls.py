@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from multiturn.messages import ToolCall, ToolResult
@@ -43,12 +43,12 @@ async def call_all(
     make_context: Callable[[ToolCall], ToolContext],
     *,
     parallel: bool = True,
-    unread: list[ToolResult] | None = None,
+    then: Callable[[int, ToolResult], Awaitable[None]] | None = None,
 ) -> AsyncGenerator[tuple[int, ToolResult], None]:
     """Each call's number in `calls` and its result, the moment it exists: in any order where they run side by side,
     one after the other in the order of `calls` without `parallel`. Closing the generator early, or cancelling the task
-    that reads it, cancels the calls that still run, as `call` says; results that are
-    there by then go to `unread`."""
+    that reads it, cancels the calls that still run, as `call` says. Side by side, `then` is awaited with each result
+    as soon as it exists, whether or not somebody reads on."""
     if not parallel or len(calls) < 2:
         for n, each in enumerate(calls):
             yield n, await call(tools, each, make_context(each))
@@ -57,19 +57,28 @@ async def call_all(
     tasks: list[asyncio.Task[ToolResult]] = []
     try:
         for n, each in enumerate(calls):
-            tasks.append(asyncio.create_task(call(tools, each, make_context(each))))
+            tasks.append(asyncio.create_task(_called(tools, each, make_context(each), n, then)))
             tasks[n].add_done_callback(lambda _, n=n: ended.put_nowait(n))  # type: ignore[misc]
         for _ in tasks:
             n = await ended.get()
             yield n, tasks[n].result()
     finally:
-        while unread is not None and not ended.empty():
-            task = tasks[ended.get_nowait()]
-            if not task.cancelled() and task.exception() is None:
-                unread.append(task.result())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _called(
+    tools: Mapping[str, AnyTool],
+    asked: ToolCall,
+    context: ToolContext,
+    n: int,
+    then: Callable[[int, ToolResult], Awaitable[None]] | None,
+) -> ToolResult:
+    result = await call(tools, asked, context)
+    if then is not None:
+        await then(n, result)
+    return result
 
 
 # --- one call -------------------------------------------------------------------------------------------------------
