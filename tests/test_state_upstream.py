@@ -97,9 +97,10 @@ def test_the_mode_changes_in_the_middle_and_every_turn_stays(
         assert [item["content"] for item in upstream.requests[-1].json["input"]] == ["anew"]
 
 
-def test_a_stopped_answer_is_not_gone_on_from(upstream: Upstream) -> None:
+def test_a_stopped_answer_is_not_gone_on_from(provider: upstream_responses.Provider, upstream: Upstream) -> None:
     chat = Conversation("openai:gpt-5-mini", api="responses", base_url=upstream.url)
     chat.send("one")
+    provider.says(upstream_responses.message("so many words " * 5_000))  # it is not through when the reader leaves
     for event in chat.stream("tell me much"):
         if event.text:
             break
