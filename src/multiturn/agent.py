@@ -78,6 +78,7 @@ class Agent:
         self.model = model
         self.instructions = instructions
         self.tools = by_name(tools)
+        self._specs = tuple(tool.spec for tool in self.tools.values())
         self.output = None if output is None else output_of(output)
         self.settings = settings or Settings()
         self.max_steps = max_steps
@@ -109,7 +110,9 @@ class Agent:
 
     def kind_of(self, output: Any) -> Output[Any] | None:
         """The type that an answer must have: this one, or else the agent's own."""
-        return self.output if output is None else output_of(output)
+        if output is None or isinstance(output, Output):
+            return output or self.output
+        return output_of(output)
 
     def begin(
         self,
@@ -162,8 +165,9 @@ class Agent:
         settings = self.settings
         if kind is not None:
             settings = msgspec.structs.replace(settings, output=kind.schema)
-        tools = tuple(tool.spec for tool in self.tools.values())
-        return Request(path=path, input=said, instructions=instructions, tools=tools, settings=settings, stream=stream)
+        return Request(
+            path=path, input=said, instructions=instructions, tools=self._specs, settings=settings, stream=stream
+        )
 
     # --- running ------------------------------------------------------------------------------------------------
 
@@ -247,7 +251,7 @@ class Agent:
     ) -> AsyncGenerator[Event, None]:
         model = self.resolve(self.model)
         if has_results(turn.input):
-            turn = msgspec.structs.replace(turn, input=matched(turn.input, path.messages))
+            turn = msgspec.structs.replace(turn, input=matched(turn.input, reversed(path.messages)))
         turn = msgspec.structs.replace(turn, instructions=await told(self.instructions, self))
         written = Recording(None, turn, model)
         snapshot(state)  # what cannot be kept is told before anything is asked

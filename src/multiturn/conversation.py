@@ -305,11 +305,13 @@ class Conversation:
         await self._open()
         model, new = self._agent.resolve(self.model), as_messages(said)
         if has_results(new):
-            new = matched(new, await self.ahistory())
+            turns = reversed(await self.aturns())
+            new = matched(new, (message for turn in turns for message in reversed(turn.messages)))
         turn = await self._new_turn(model, new, metadata)
         if pin:
             turn = msgspec.structs.replace(turn, window=Mark(INHERITED, pinned=(turn.id,)))
-        request = self._agent.request(Path(), new, turn.instructions, self._agent.kind_of(output))
+        output = self._agent.kind_of(output)
+        request = self._agent.request(Path(), new, turn.instructions, output)
         check(self._agent.framing, model, request)
         parent: str | Head | None = HEAD if replace is None else (await self.store.turn(replace)).parent
         try:

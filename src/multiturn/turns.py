@@ -6,14 +6,14 @@ sibling. `Totals` travel with each turn, so that what a path cost and how long i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from multiturn.errors import InvalidInput
-from multiturn.messages import Message, Part, ToolCall, ToolResult, Usage
+from multiturn.messages import Message, Origin, Part, ToolCall, ToolResult, Usage
 from multiturn.notices import Notice
 
 
@@ -181,10 +181,18 @@ def has_results(messages: Sequence[Message]) -> bool:
     return any(message.tool_results for message in messages)
 
 
-def matched(messages: Sequence[Message], before: Sequence[Message]) -> tuple[Message, ...]:
+def matched(messages: Sequence[Message], before: Iterable[Message]) -> tuple[Message, ...]:
     """These messages, in which each tool result says which tool the messages before have called, how, and who did: some
-    providers want to be told, and another one's call ids are not for them."""
-    calls = {call.call_id: (call, message.origin) for message in before for call in message.tool_calls}
+    providers want to be told, and another one's call ids are not for them. `before` is newest first, and read only as
+    far back as the calls are."""
+    wanted = {result.call_id for message in messages for result in message.tool_results}
+    calls: dict[str, tuple[ToolCall, Origin | None]] = {}
+    for message in before:
+        for call in reversed(message.tool_calls):
+            if call.call_id in wanted:
+                calls.setdefault(call.call_id, (call, message.origin))
+        if len(calls) == len(wanted):
+            break
 
     def with_call(part: Part) -> Part:
         if not isinstance(part, ToolResult) or part.call_id not in calls:
