@@ -56,7 +56,7 @@ class Recording:
         self._said = list(turn.output)
         self._started = set(turn.calls_started)
         self._unwritten: list[Draft] = []
-        self._on_disk: list[Message] = []
+        self._on_disk: dict[int, Message] = {}  # results by identity, kept alive so that no other gets it
         self._origin = Origin(provider=model.provider, model=model.name)
         self._fold = Fold()
         self._notices: list[Notice] = []
@@ -94,7 +94,7 @@ class Recording:
         before any of its calls is started."""
         self._forget_draft()
         self._said.append(said.message)
-        if any(message is said.message for message in self._on_disk):
+        if id(said.message) in self._on_disk:
             return
         self._unwritten.append(said)
         if said.message.role == "tool":
@@ -104,7 +104,7 @@ class Recording:
         """Bring what a tool gave back to the disk at once, before it is its turn to be told."""
         if self._store is not None:
             await self._store.keep(self.turn.id, [said])
-        self._on_disk.append(said.message)
+        self._on_disk[id(said.message)] = said.message
 
     async def start(self, calls: CallsStarted) -> None:
         """Write down which calls are about to be run."""
