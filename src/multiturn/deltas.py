@@ -63,7 +63,11 @@ class CallsStarted(_Delta, frozen=True, tag="calls_started"):
     call_ids: tuple[str, ...]
 
 
-Draft: TypeAlias = Delta | Said | CallsStarted
+class ModelAsked(_Delta, frozen=True, tag="model_asked"):
+    """The model of a turn that runs in the background is being asked from now on: nobody may ask it again."""
+
+
+Draft: TypeAlias = Delta | Said | CallsStarted | ModelAsked
 """What a store keeps of a turn while it runs."""
 
 

@@ -97,7 +97,9 @@ class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
     that its caller should know. `calls_started` are the tool calls that were being run when their process ended:
     nobody knows what became of them. `state` is the conversation's, as this turn has left it. `window` is what the
     model is shown of the path from this turn on, where that has changed with it; `aside` the tokens of model calls that
-    no message of it came from, as those for a summary. Times are seconds since the epoch.
+    no message of it came from, as those for a summary. `asked` is what the API that the turn came through repeats of
+    its request, as JSON of that API. A `background` turn runs on without its caller, and others can follow it. Times
+    are seconds since the epoch.
     """
 
     id: str = ""
@@ -120,6 +122,8 @@ class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
     state: dict[str, Any] | None = None
     window: Mark | None = None
     aside: Usage | None = None
+    asked: str | None = None
+    background: bool = False
 
     @property
     def usage(self) -> Usage:

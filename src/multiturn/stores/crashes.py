@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from multiturn.deltas import CallsStarted, Delta, Draft, Said, fold
+from multiturn.deltas import CallsStarted, Delta, Draft, ModelAsked, Said, fold
 from multiturn.messages import Origin
 from multiturn.turns import Totals, Turn, TurnStatus, finished, in_order, pending_calls
 
@@ -20,6 +20,8 @@ def crashed(turn: Turn, drafts: Iterable[Draft], *, before: Totals, at: float) -
                 streamed.clear()
             case CallsStarted(call_ids=call_ids):
                 started.update(call_ids)
+            case ModelAsked():
+                pass
             case _:
                 streamed.append(draft)
     if said:
