@@ -35,7 +35,7 @@ from multiturn.models.base import Model
 from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.reply import Reply
-from multiturn.runs import CallEnded, CallStarted, Ended, Run, Waiting, closed
+from multiturn.runs import CallEnded, CallStarted, Ended, Item, Run, Waiting, closed
 from multiturn.stores.base import Store
 from multiturn.stores.records import Head
 from multiturn.turns import Fault, Totals, Turn, TurnStatus, finished, in_order, pending_calls
@@ -216,21 +216,52 @@ async def events_of(
     """The events of a run that goes on from `path`, each written down before it is told. Raises what the run raises."""
     try:
         partial = run.output and run.output.partial()
-        run.keep = written.keep
         yield RunStarted(written.turn)
-        async with aclosing(until(cancel, run.items())) as items:
+        async with aclosing(recorded(run, written, cancel)) as items:
             async for item in items:
                 if isinstance(item, Waiting):
-                    yield RunPaused(Reply(await written.pause(item), before=path))
+                    yield RunPaused(Reply(written.turn, before=path))
                 elif isinstance(item, Ended):
-                    yield RunCompleted(Reply(await written.end(item), item.value, path))
+                    yield RunCompleted(Reply(written.turn, item.value, path))
                 elif partial and isinstance(item, TextDelta):
-                    written.add(item)
                     yield RunContent(item.text, deepcopy(partial.add(item.text)))
-                elif (event := await _written(item, written)) is not None:
+                elif (event := _event_of(item)) is not None:
                     yield event
                 elif partial and isinstance(item, Said):
                     partial = run.output and run.output.partial()
+    except RunCancelled:
+        raise
+    except Exception as error:
+        yield RunError(error)
+        raise
+
+
+async def recorded(run: Run, written: Recording, cancel: Cancel | None = None) -> AsyncGenerator[Item, None]:
+    """What happens in a run, each written down before it is told; the last item is `Waiting` or `Ended`, and
+    `written.turn` is stored as it ended by then. However the run ends, or is left, the turn ends with it. Raises what
+    the run raises."""
+    try:
+        run.keep = written.keep
+        async with aclosing(until(cancel, run.items())) as items:
+            async for item in items:
+                match item:
+                    case Said():
+                        await written.say(item)
+                    case CallsStarted():
+                        await written.start(item)
+                    case Notice():
+                        written.note(item)
+                    case Fitted():
+                        written.frame(item)
+                    case Waiting():
+                        await written.pause(item)
+                    case Ended():
+                        await written.end(item)
+                    case CallStarted() | CallEnded():
+                        pass
+                    case _:
+                        written.add(item)
+                yield item
     except RunCancelled as error:
         written.catch_up(run.said)
         error.turn_id = (await written.interrupt()).id
@@ -240,7 +271,6 @@ async def events_of(
         await written.fail(error)
         if isinstance(error, ModelError):
             error.turn_id = written.turn.id
-        yield RunError(error)
         raise
     except BaseException:  # the task was cancelled, or the reader went away
         written.catch_up(run.said)
@@ -248,27 +278,17 @@ async def events_of(
         raise
 
 
-async def _written(
-    item: Delta | Notice | Fitted | Said | CallsStarted | CallStarted | CallEnded, to: Recording
-) -> Event | None:
+def _event_of(item: Item) -> Event | None:
     match item:
-        case Said():
-            await to.say(item)
-        case CallsStarted():
-            await to.start(item)
         case CallStarted():
             return ToolCallStarted(item.call)
         case CallEnded():
             return tool_event(item.call, item.result)
         case Notice():
-            to.note(item)
             return RunNotice(item)
-        case Fitted():
-            to.frame(item)
-        case _:
-            to.add(item)
-            return content_of(item)
-    return None
+        case Said() | CallsStarted() | Fitted() | Waiting() | Ended():
+            return None
+    return content_of(item)
 
 
 async def begin(
