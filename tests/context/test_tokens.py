@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multiturn.context import Counter, counter_for, register
+from multiturn.context.declarations import json as as_json
 from multiturn.context.declarations import typescript
 from multiturn.context.rules import load, rules_for
+from multiturn.context.tokens import rules_of
 from multiturn.messages import (
     Image,
     Inline,
@@ -74,7 +76,7 @@ def test_a_call_takes_its_name_its_arguments_and_what_is_around_them() -> None:
     counter, call = by_letters(), ToolCall(call_id="c1", name="look", arguments='{"x":1}')
     one = counter.message(Message("assistant", (call,)))
     assert one == 4 + 7 + 10
-    assert counter.message(Message("assistant", (call, call))) == 2 * (4 + 7 + 19)
+    assert counter.message(Message("assistant", (call, call))) == 2 * (4 + 7 + 17)
     assert counter.message(Message("assistant", (Text(text="so"), call))) == one + 2 + 4
     assert counter.message(Message("assistant", (ToolCall(call_id="c1", name="look"),))) == 4 + 2 + 10
 
@@ -137,6 +139,34 @@ def test_tools_are_counted_as_openai_writes_them() -> None:
     assert "q: string}) => any;" in typescript([spec("find", q={"type": "string"})], joined=True)
 
 
+def test_titles_and_tidied_descriptions_are_comments() -> None:
+    field = {"type": "string", "title": "Query", "description": "What to find", "default": "all"}
+    tool = spec("find", "Find it.\n\n    Args:\n        q: words\n    ", q=field, at=field)
+    assert typescript([tool], joined=False) == (
+        "namespace functions {\n\n// Find it.\n\nArgs:\n    q: words\ntype find = (_: {\n"
+        "// Query\n// What to find\nq: string,\n// Query\n// What to find\nat?: string,\n}) => any;\n\n"
+        "} // namespace functions"
+    )
+
+
+def test_a_comment_after_the_brace_takes_one_more_since_gpt_4o() -> None:
+    counter = counter_for("openai", "gpt-4o")
+    plain = counter.tools([spec("find", q={"type": "string"}, at={"type": "string"})])
+    first = counter.tools([spec("find", q={"type": "string", "description": "words"}, at={"type": "string"})])
+    second = counter.tools([spec("find", q={"type": "string"}, at={"type": "string", "description": "words"})])
+    if counter.error == 0:
+        assert first == second + 1 > plain + 1
+
+
+def test_that_a_schema_is_closed_adds_nothing() -> None:
+    closed = {"type": "object", "properties": {"at": {"type": "object", "additionalProperties": False}}}
+    said = as_json(spec("find", **closed["properties"]))  # type: ignore[arg-type]
+    assert "additionalProperties" not in said
+    assert '"additionalProperties":true' in as_json(spec("find", at={"additionalProperties": True}))
+    named = spec("find", additionalProperties={"type": "string"})
+    assert '"additionalProperties":{"type":"string"}' in as_json(named)
+
+
 @pytest.mark.parametrize(
     "schema",
     [
@@ -179,6 +209,32 @@ def test_anthropic_tells_more_where_a_tool_must_be_called() -> None:
         counter, tools = counter_for("anthropic", model), [spec("stop")]
         assert counter.tools(tools, forced=True) - counter.tools(tools) == forced - auto
         assert counter.rules.tool_prompt.auto == auto
+
+
+def test_gpt_4o_counts_another_way_over_responses() -> None:
+    chat, responses = by_letters(), Counter("openai", "gpt-4o", rules_of("openai", "gpt-4o", "responses"), len)
+    tools, call = [spec("stop")], ToolCall(call_id="c1", name="look", arguments='{"x":1}')
+    assert responses.tools(tools) == chat.tools(tools) - 6
+    assert responses.opening("be kind", tools) == chat.opening("be kind", tools) - 2
+    exchange = [Message("assistant", (call,)), tool_result("c1", "sunny", name="look")]
+    assert responses.messages(exchange) == chat.messages(exchange) - 2
+    assert responses.message(Message("assistant", (call, call))) == 2 * responses.message(exchange[0])
+
+
+def test_other_models_count_alike_over_every_format() -> None:
+    for provider, model in (("openai", "gpt-5.5"), ("azure", "o3"), ("openai", "gpt-4"), ("xai", "grok-4"), ("x", "y")):
+        assert rules_of(provider, model, "responses") == rules_of(provider, model) == rules_for(provider, model)
+        assert rules_of(provider, model, "chat_completions") == rules_for(provider, model)
+    assert counter_for("openai", "gpt-4o", "responses") is counter_for("openai", "gpt-4o", "responses")
+
+
+def test_the_call_of_an_only_tool_that_must_be_called_begins_in_the_prompt() -> None:
+    """Of GPT-4o over Responses."""
+    tools = [spec("stop"), spec("find")]
+    for model, format, begun in (("gpt-4o", "responses", 4 + 7), ("gpt-4o", None, 0), ("gpt-5.5", "responses", 0)):
+        counter = Counter("openai", model, rules_of("openai", model, format), len, format)
+        assert counter.tools(tools[:1], forced=True) == counter.tools(tools[:1]) + begun
+        assert counter.tools(tools, forced=True) == counter.tools(tools)
 
 
 def test_instructions_take_their_words_and_less_beside_tools() -> None:

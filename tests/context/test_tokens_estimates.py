@@ -124,6 +124,11 @@ def test_a_model_that_is_counted_by_the_same_rules_has_counted_for_us() -> None:
     assert estimate(asked(turn(1, said("yes", 100, 10, by="openai"))), counting()).reported == 110 + REPLY
 
 
+def test_an_answer_is_counted_for_a_counter_of_its_own_format() -> None:
+    counter, answer = counter_for("openai", "gpt-4o", "responses"), said("yes", 40, 2, by="openai:gpt-4o-2024-08-06")
+    assert estimate(asked(turn(1, answer)), counter) == Estimate(40 + 2 + 3, 40 + 2 + 3)
+
+
 def test_an_answer_without_a_report_is_counted_after_the_one_before_it() -> None:
     cut = msgspec.structs.replace(said("half an", 0, 0), usage=None)
     request = asked(turn(1, said("yes", 100, 10)), turn(2, cut))

@@ -1,12 +1,14 @@
 """Tools as their models read them, for counting: TypeScript, as OpenAI writes them, or JSON.
 
 OpenAI has not published how it writes tools. The form here is the one that github.com/hmarr/openai-chat-tokens found
-by asking, and that recorded requests bear out (tests/context/recorded.json). It is counted, and never sent.
+by asking, and that recorded requests bear out (tests/context/recorded.json): titles and descriptions are comments, and
+defaults, formats and `additionalProperties` are not told. It is counted, and never sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -24,7 +26,7 @@ def typescript(tools: Iterable[ToolSpec], *, joined: bool) -> str:
     lines = ["namespace functions {", ""]
     for tool in tools:
         if tool.description:
-            lines.append("// " + tool.description.rstrip("\n"))
+            lines.append("// " + cleandoc(tool.description))
         schema = _decoded(tool.parameters)
         fields = "\n".join(_fields(schema, 0, end))
         lines += [f"type {tool.name} = " + (f"(_: {{\n{fields}{end}}}) => any;" if fields else "() => any;"), ""]
@@ -32,9 +34,17 @@ def typescript(tools: Iterable[ToolSpec], *, joined: bool) -> str:
 
 
 def json(tool: ToolSpec) -> str:
-    """One tool as the JSON that is sent."""
-    parameters = msgspec.json.decode(tool.parameters)  # without the spaces of whoever wrote it
+    """One tool as the JSON that is sent, but for `additionalProperties: false`, which adds nothing to what recorded
+    requests of Gemini and Claude were counted for."""
+    parameters = _open(msgspec.json.decode(tool.parameters))  # without the spaces of whoever wrote it
     return msgspec.json.encode({"name": tool.name, "description": tool.description, "parameters": parameters}).decode()
+
+
+def _open(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        closed = schema.get("additionalProperties") is False
+        return {name: _open(value) for name, value in schema.items() if not (closed and name == "additionalProperties")}
+    return [_open(each) for each in schema] if isinstance(schema, list) else schema
 
 
 def _decoded(schema: msgspec.Raw) -> Schema:
@@ -46,12 +56,14 @@ def _fields(schema: Schema, depth: int, end: str) -> Iterator[str]:
     properties, required = schema.get("properties"), schema.get("required")
     if not isinstance(properties, dict):
         return
-    final = next(reversed(properties), None)
+    first, final = next(iter(properties), None), next(reversed(properties), None)
     for name, field in properties.items():
         if not isinstance(field, dict):
             continue
-        if field.get("description") and depth < 2:
-            yield " " * depth + f"// {field['description']}"
+        comments = [f"// {field[told]}" for told in ("title", "description") if field.get(told)] if depth < 2 else []
+        if comments and name == first and not depth and not end:
+            comments[0] = " " + comments[0]  # since GPT-4o; else the brace and these signs would be one token
+        yield from (" " * depth + comment for comment in comments)
         optional = "" if isinstance(required, list) and name in required else "?"
         last = "," if end or name != final else ""
         yield " " * depth + f"{name}{optional}: {_type(field, depth, end)}{last}"

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from multiturn.context.rules import rules_for
-from multiturn.context.tokens import Counter
+from multiturn.context.tokens import Counter, rules_of
 from multiturn.messages import Message, Reasoning
 from multiturn.path import Path
 from multiturn.request import Request
@@ -94,7 +93,7 @@ def _is_same(answer: Message, counter: Counter) -> bool:
     origin = answer.origin
     if origin is None or origin.provider != counter.provider:
         return False
-    return origin.model is None or rules_for(origin.provider, origin.model) == counter.rules
+    return origin.model is None or rules_of(origin.provider, origin.model, counter.format) == counter.rules
 
 
 def _has_user(messages: Sequence[Message]) -> bool:

@@ -40,7 +40,7 @@ class Framing:
     def sizes(self, model: Model) -> Sizes:
         known = self._counted.get((model.provider, model.name))
         if known is None:
-            known = Sizes(counter_for(model.provider, model.name))
+            known = Sizes(counter_for(model.provider, model.name, getattr(model, "format", None)))
             self._counted[model.provider, model.name] = known
         return known
 

@@ -1,6 +1,7 @@
 """`Counter`: how many tokens texts, messages and tools take for one model, without asking anybody.
 
     counter_for("openai", "gpt-5.4").text("Hello")
+    counter_for("openai", "gpt-4.1", "responses")      where requests count another way over this format
     register(count, model="*qwen3*")                   a tokenizer of one's own: a text's tokens
 
 The rules are those of `rules.json`. What a provider has counted itself is better than any of this: `estimate` in
@@ -42,9 +43,12 @@ class Counter:
     """Counts for one provider's model. Equal counts for equal arguments, so what it made may be kept under it as key.
     Counts of messages add up: a list of messages takes what each of them takes."""
 
-    def __init__(self, provider: str, model: str, rules: Rules, text: TextCounter | None = None) -> None:
+    def __init__(
+        self, provider: str, model: str, rules: Rules, text: TextCounter | None = None, format: str | None = None
+    ) -> None:
         self.provider = provider
         self.model = model
+        self.format = format
         self.rules = rules
         self._own = text
 
@@ -125,7 +129,15 @@ class Counter:
             told = sum(wrapping.tool + self.text(declarations.json(tool)) for tool in offered)
         else:
             told = self.text(declarations.typescript(offered, joined=wrapping.style == "typescript joined"))
-        return wrapping.tools + told + (prompt.forced if forced else prompt.auto)
+        begun = self._begun(offered[0]) if forced and len(offered) == 1 else 0
+        return wrapping.tools + told + begun + (prompt.forced if forced else prompt.auto)
+
+    def _begun(self, tool: ToolSpec) -> int:
+        """The call of the only tool, which has to be called: over Responses it begins in the prompt of GPT-4o, and the
+        answer has its arguments alone. What is around a call, therefore, but for its end and what primes any answer."""
+        if self.rules == rules_for(self.provider, self.model):  # those of every format
+            return 0
+        return self.rules.wrapping.call - self.rules.wrapping.reply - 1 + self.text(tool.name)
 
     def opening(
         self,
@@ -170,8 +182,16 @@ def register(count: TextCounter | None, *, provider: str = "*", model: str = "*"
 
 
 @functools.lru_cache(maxsize=256)
-def counter_for(provider: str, model: str) -> Counter:
-    """The counter of a provider's model; the same one each time, until something is registered."""
+def counter_for(provider: str, model: str, format: str | None = None) -> Counter:
+    """The counter of a provider's model, asked in this format or in any; the same one each time, until something is
+    registered. `format` is the name of a format of ours, such as `responses`."""
     asked = (provider.lower(), model.lower())
     own = next((count for names, count in reversed(_registered.items()) if all(map(fnmatchcase, asked, names))), None)
-    return Counter(provider, model, rules_for(provider, model), own)
+    return Counter(provider, model, rules_of(provider, model, format), own, format)
+
+
+def rules_of(provider: str, model: str, format: str | None = None) -> Rules:
+    """The rules of a provider's model where it is asked in this format. OpenAI's are others over Responses: its rows
+    then are those of `openai/responses`."""
+    apart = format == "responses" and provider.lower() in ("openai", "azure")
+    return rules_for(f"{provider}/{format}" if apart else provider, model)

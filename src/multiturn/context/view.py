@@ -2,7 +2,7 @@
 
 In this order: the pinned turns among those left out, the summary, then the turns from `Mark.skipped` on; of the first
 `Mark.shortened` of the path, results and media are cut, unless a turn is pinned. The summary is an exchange of its own,
-`summary_turn`, so that roles alternate whatever follows.
+`summary_turn`, so that roles alternate whatever follows. What is removed is in none of them.
 
 Between two cuts a view only grows: it keeps the turns it has, as the same objects, and so their bytes.
 """
@@ -66,11 +66,12 @@ def _continues(path: Path, earlier: Path) -> bool:
 def _selected(turns: Sequence[Turn], mark: Mark) -> Iterator[tuple[int, Turn]]:
     """What is shown of these turns, each with its place among them."""
     for place in hidden_pins(turns, mark):
-        yield place, turns[place]
+        yield place, without(turns[place], mark)
     if mark.summary:
         yield max(mark.skipped - 1, 0), summary_turn(mark.summary)
     for place in range(mark.skipped, len(turns)):
-        yield place, shortened(turns[place]) if is_cut(turns, place, mark) else turns[place]
+        turn = shortened(turns[place]) if is_cut(turns, place, mark) else turns[place]
+        yield place, without(turn, mark)
 
 
 def _whole(turn: Turn, thread: Thread, place: int) -> tuple[Turn, Thread]:
@@ -109,6 +110,28 @@ def answers_before(said: Sequence[Message]) -> bool:
     """Whether these messages begin with results of calls that were made before them."""
     first = next((message for message in said if message.role == "assistant" or message.tool_results), None)
     return first is not None and first.role != "assistant"
+
+
+# --- what was removed -------------------------------------------------------------------------------------------------
+
+
+def without(turn: Turn, mark: Mark) -> Turn:
+    """The turn without what the mark says is removed of it; the same object where that is nothing."""
+    gone = {(each.message, part) for each in mark.removed if each.turn == turn.id for part in (-1, *each.parts)}
+    if not gone:
+        return turn
+    said = [(message, _left(message, n, gone)) for n, message in enumerate(turn.messages)]
+    left = tuple(message for before, message in said if message.parts or not before.parts)
+    return msgspec.structs.replace(turn, input=left, output=())
+
+
+def _left(message: Message, n: int, gone: set[tuple[int, int]]) -> Message:
+    """The message without its parts that are gone."""
+    if (n, -1) not in gone:
+        return message
+    return msgspec.structs.replace(
+        message, parts=tuple(part for nth, part in enumerate(message.parts) if (n, nth) not in gone)
+    )
 
 
 # --- what stands for turns --------------------------------------------------------------------------------------------

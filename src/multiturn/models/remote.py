@@ -104,6 +104,11 @@ class RemoteModel(Generic[D]):
         return self.endpoint.provider
 
     @property
+    def format(self) -> str:
+        """The format that it is asked in: `responses`, `chat_completions`, …"""
+        return self._dialect.format
+
+    @property
     def _transport(self) -> Transport:
         if self._made is None:
             from multiturn.models.http import HttpTransport
