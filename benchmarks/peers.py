@@ -17,7 +17,7 @@ BENCH = HERE.parent / ".bench"
 
 
 def python(name: str = "peers") -> Path:
-    """The interpreter of a venv holding exactly `NAME.txt`; `name` is `peers` or `peers-litellm`.
+    """The interpreter of a venv holding exactly `NAME.txt`; `name` is `peers`, `peers-litellm` or another such file.
 
     The first call creates the venv, which takes a minute or two and needs PyPI; so does the first call after the
     requirements or our Python changed. Raises `subprocess.CalledProcessError` when pip fails, having shown its words.
@@ -61,3 +61,4 @@ def _fingerprint(name: str) -> str:
 if __name__ == "__main__":
     print(python("peers"))
     print(python("peers-litellm"))
+    print(python("peers-litellm-proxy"))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from servers import nginx
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -21,6 +23,11 @@ ROOT = Path(__file__).parent.parent
         ("agent_loop.py", ["multiturn, Agent", "multiturn, stored"]),
         ("store_throughput.py", ["one fsync a turn", "Conversation, 64 at once"]),
         ("window.py", ["multiturn", "sliding window of the guides"]),
+        pytest.param(
+            "server.py",
+            ["multiturn", "no server between"],
+            marks=pytest.mark.skipif(nginx.missing(), reason=nginx.INSTALL),
+        ),
     ],
 )
 def test_a_benchmark_prints_its_table(script: str, rows: list[str]) -> None:

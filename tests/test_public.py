@@ -56,6 +56,7 @@ LAYERS = [
     {"sync"},
     {"agent", "mcp"},
     {"conversation"},
+    {"server"},
     {"cli", "__main__", "__init__"},
 ]
 

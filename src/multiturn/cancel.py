@@ -47,13 +47,13 @@ class Cancel:
         tell()
 
 
-async def until(cancel: Cancel | None, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+def until(cancel: Cancel | None, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     """What `items` yields, until it is cancelled; raises `RunCancelled` then. Closes `items`."""
+    return items if cancel is None else _until(cancel, items)
+
+
+async def _until(cancel: Cancel, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     async with aclosing(items):
-        if cancel is None:
-            async for item in items:
-                yield item
-            return
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
 
         def tell() -> None:

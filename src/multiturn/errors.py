@@ -7,6 +7,7 @@
         TooLong                 more than the model's window holds, by itself
       NotFound                no such conversation or turn                   (also a LookupError)
       ConversationBusy        another send runs on this conversation
+      Unauthorized            the server wants an API key, and got none that is valid
       ModelError              the model, or the way to it, failed; the turn is kept as `failed`
         AuthenticationFailed    401, 403: the key is wrong or may not do this
         ModelNotFound           404: no such model or no such address
@@ -82,6 +83,10 @@ class ConversationBusy(MultiturnError):
     def __init__(self, conversation_id: str) -> None:
         super().__init__(f"another turn is running on conversation {conversation_id!r}; wait for it, or fork")
         self.conversation_id = conversation_id
+
+
+class Unauthorized(MultiturnError):
+    """Who calls the server has no API key, or one that is not known or revoked, which is all the same to them."""
 
 
 class ModelError(MultiturnError):

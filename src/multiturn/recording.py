@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from copy import deepcopy
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ import msgspec
 
 from multiturn.cancel import Cancel, to_the_end, until
 from multiturn.context.frame import Fitted
-from multiturn.deltas import CallsStarted, Delta, Draft, Fold, Said, TextDelta
+from multiturn.deltas import CallsStarted, Delta, Draft, Fold, ModelAsked, Said, TextDelta
 from multiturn.errors import ConversationBusy, InvalidInput, ModelError, RunCancelled, StoreError
 from multiturn.events import (
     Event,
@@ -41,6 +41,7 @@ from multiturn.stores.records import Head
 from multiturn.turns import Fault, Totals, Turn, TurnStatus, finished, in_order, pending_calls
 
 _DRAFT_EVERY_S = 0.1  # how much of a stream a crash may lose
+_FOLLOWED_EVERY_S = 0.02  # and how far behind others may be who follow it
 _POLL_S = 0.005  # how often a send that waits asks whether it may; only the first in line asks the store
 
 
@@ -87,7 +88,20 @@ class Recording:
         if self._draft and self._store is not None:
             self._store.append(self.turn.id, self._draft)
             self._draft = []
-            self._next_draft = asyncio.get_running_loop().call_later(_DRAFT_EVERY_S, self._write_draft)
+            every_s = _FOLLOWED_EVERY_S if self.turn.background else _DRAFT_EVERY_S
+            self._next_draft = asyncio.get_running_loop().call_later(every_s, self._write_draft)
+
+    def _write_rest(self) -> None:
+        """Those who follow a turn see every piece of it, also where what is written next makes it superfluous."""
+        if self._draft and self.turn.background and self._store is not None:
+            self._store.append(self.turn.id, self._draft)
+            self._draft = []
+
+    async def asking(self) -> None:
+        """Write down that the model of a turn in the background is being asked from now on, so that nobody asks it
+        again should this process die: on the disk when this returns."""
+        if self.turn.background and self._store is not None:
+            await self._store.keep(self.turn.id, [ModelAsked()])
 
     async def say(self, said: Said) -> None:
         """Remember a message that is whole. What a tool gave back is on the disk when this returns; an answer is
@@ -118,6 +132,7 @@ class Recording:
             await self._store.keep(self.turn.id, unwritten)
 
     def _forget_draft(self) -> None:
+        self._write_rest()
         self._fold = Fold()
         self._draft = []
 
@@ -167,6 +182,7 @@ class Recording:
             return self.turn
         if self._next_draft is not None:
             self._next_draft.cancel()
+        self._write_rest()
         ended = finished(
             msgspec.structs.replace(self.turn, state=self._state_at_end(status, reason)),
             status,
@@ -301,6 +317,7 @@ async def begin(
     metadata: dict[str, str] | None,
     key: str | None,
     queue: bool,
+    kind: str | None = None,
 ) -> Recording:
     """A recording of this turn, which is in the store from now on; of the turn that was answered under `key` before,
     if there is one, and then it has ended already. With `queue`, waits while another turn runs on the conversation,
@@ -310,7 +327,8 @@ async def begin(
         while True:
             if place.is_first:
                 try:
-                    return await _begin_once(store, turn, model, parent=parent, user=user, metadata=metadata, key=key)
+                    writing = store.begin(turn, parent=parent, user=user, metadata=metadata, key=key, kind=kind)
+                    return await _begun(store, writing, model)
                 except ConversationBusy:
                     if not queue:
                         raise
@@ -332,22 +350,13 @@ async def reopen(store: Store, turn_id: str, model: Model) -> Recording:
         raise
 
 
-async def _begin_once(
-    store: Store,
-    turn: Turn,
-    model: Model,
-    *,
-    parent: str | Head | None,
-    user: str | None,
-    metadata: dict[str, str] | None,
-    key: str | None,
-) -> Recording:
-    writing = asyncio.ensure_future(store.begin(turn, parent=parent, user=user, metadata=metadata, key=key))
+async def _begun(store: Store, writing: Coroutine[Any, Any, Turn], model: Model) -> Recording:
+    begun = asyncio.ensure_future(writing)
     try:
-        return Recording(store, await to_the_end(writing), model)
+        return Recording(store, await to_the_end(begun), model)
     except asyncio.CancelledError:
-        if not writing.cancelled() and writing.exception() is None:
-            await Recording(store, writing.result(), model).interrupt()
+        if not begun.cancelled() and begun.exception() is None:
+            await Recording(store, begun.result(), model).interrupt()
         raise
 
 

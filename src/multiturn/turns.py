@@ -65,23 +65,36 @@ class Totals(msgspec.Struct, frozen=True, gc=False, array_like=True, omit_defaul
 INHERITED = -1
 
 
+class Removed(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Parts of a message that are shown no more: of the turn's message number `message`, these, from 0. A message with
+    no part left is not shown at all."""
+
+    turn: str
+    message: int
+    parts: tuple[int, ...] = ()
+
+
 class Mark(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_defaults=True):
     """What a model is shown of the turns of a path, counted from its root: the first `skipped` are left out, but for
     the `pinned` ones among them, given by their ids; `summary` stands for them, where it is not empty; and of the first
-    `shortened`, old tool results and media are shown cut. Where `skipped` is `INHERITED`, all but its pins, which are
-    added, is as it was for the turn before."""
+    `shortened`, old tool results and media are shown cut. What is `removed` is not shown, whatever else is. Where
+    `skipped` is `INHERITED`, all but its pins and removals, which are added, is as it was for the turn before."""
 
     skipped: int = 0
     shortened: int = 0
     summary: str = ""
     pinned: tuple[str, ...] = ()
+    removed: tuple[Removed, ...] = ()
 
     def after(self, before: Mark) -> Mark:
         """This mark, where it follows that one."""
-        return self if self.skipped != INHERITED else before.pinning(*self.pinned)
+        return self if self.skipped != INHERITED else before.pinning(*self.pinned).removing(*self.removed)
 
     def pinning(self, *turn_ids: str) -> Mark:
         return msgspec.structs.replace(self, pinned=tuple(dict.fromkeys((*self.pinned, *turn_ids))))
+
+    def removing(self, *removed: Removed) -> Mark:
+        return msgspec.structs.replace(self, removed=tuple(dict.fromkeys((*self.removed, *removed))))
 
     def unpinning(self, turn_id: str) -> Mark:
         return msgspec.structs.replace(self, pinned=tuple(id for id in self.pinned if id != turn_id))

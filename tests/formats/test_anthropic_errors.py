@@ -26,6 +26,8 @@ from multiturn.errors import (
     RequestRejected,
     RequestTooLarge,
     StoreError,
+    TooLong,
+    Unauthorized,
     UnknownModel,
 )
 from multiturn.formats.anthropic import Dialect, decode_error, encode_error
@@ -170,6 +172,7 @@ SERVED: list[tuple[Exception, int, str]] = [
     (UnknownModel("no"), 404, "not_found_error"),
     (NotFound("conversation", "c"), 404, "not_found_error"),
     (ConversationBusy("c"), 409, "conflict_error"),
+    (Unauthorized("no"), 401, "authentication_error"),
     (RequestRejected("no", status=422), 422, "invalid_request_error"),
     (RequestTooLarge("no"), 413, "request_too_large"),
     (ModelNotFound("no"), 404, "not_found_error"),
@@ -204,6 +207,7 @@ def test_an_overflow_is_told_in_the_words_by_which_clients_know_it(words: str) -
     message = json.loads(body)["error"]["message"]
     assert (status, message.count("prompt is too long"), words in message) == (400, 1, True)
     assert isinstance(of(status, body), ContextOverflow)
+    assert encode_error(TooLong(words)) == (status, body)
 
 
 def test_an_error_that_is_not_ours_tells_nothing() -> None:

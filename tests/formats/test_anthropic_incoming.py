@@ -336,8 +336,8 @@ def test_a_request_as_our_values() -> None:
             tool_choice=NamedTool("f"),
             parallel_tool_calls=False,
             output=OutputSchema(msgspec.Raw(b'{"b": 2}')),
-            extra={"top_k": 4},
         ),
+        native={"top_k": 4},
         stream=True,
         user="ann",
     )
@@ -396,8 +396,8 @@ def test_tools_of_anthropic_s_own_are_kept_with_all_the_others() -> None:
     for tools, names in (([search, plain], ["f"]), ([plain, later], ["f", "g"])):
         found = asked(tools=tools)
         assert [tool.name for tool in found.tools] == names
-        assert found.settings.extra == {"tools": tools}
-    assert asked(tools=[plain]).settings.extra is None
+        assert found.native == {"tools": tools}
+    assert asked(tools=[plain]).native == {}
 
 
 @pytest.mark.parametrize(

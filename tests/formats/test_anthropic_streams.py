@@ -507,6 +507,30 @@ def test_signatures_and_citations_come_with_the_end_to_where_they_belong() -> No
     assert answer.message.parts == (*parts[:2], Text("seeit", (CITATION,)), *parts[4:])
 
 
+def test_blocks_that_cannot_be_signed_end_before_the_next_one_and_the_last_text_has_its_citations() -> None:
+    cited = Text("b", (CITATION,))
+    call = ToolCall("t", "f", "{}")
+    encoder = StreamEncoder(id="m", model="m", signed=False)
+    deltas: list[Delta] = [ReasoningDelta("r"), TextDelta("a"), ToolCallDelta(0, "t", "f", "{}"), TextDelta("b")]
+    told = b"".join(map(encoder.encode, deltas))
+    told += encoder.finish(Answer(answered(Reasoning("r"), Text("a"), call, cited)))
+    events = [json.loads(line[6:]) for line in told.splitlines() if line.startswith(b"data: ")]
+    order = [(event["type"].removeprefix("content_block_"), event["index"]) for event in events if "index" in event]
+    assert [index for _, index in order] == sorted(index for _, index in order)
+    assert [index for kind, index in order if kind == "stop"] == [0, 1, 2, 3]
+    (citation,) = [event for event in events if event.get("delta", {}).get("type") == "citations_delta"]
+    assert citation["index"] == 3
+
+
+def test_calls_that_grow_side_by_side_stay_open() -> None:
+    encoder = StreamEncoder(id="m", model="m", signed=False)
+    pieces = [(0, '{"a"'), (1, '{"b"'), (0, ": 1}"), (1, ": 2}")]
+    told = b"".join(encoder.encode(ToolCallDelta(n, f"t{n}", "f", text)) for n, text in pieces)
+    calls = [ToolCall(f"t{n}", "f", text) for n, text in enumerate(('{"a": 1}', '{"b": 2}'))]
+    _, answer = read(told + encoder.finish(Answer(answered(*calls, finish_reason="tool_calls"))))
+    assert answer.message.tool_calls == tuple(calls)
+
+
 def test_what_was_not_streamed_as_it_is_in_the_answer_is_not_signed() -> None:
     parts = (Reasoning("another", signature="s"), Text("other", (CITATION,)))
     _, answer = read(served([ReasoningDelta("a"), TextDelta("b")], answered(*parts)))

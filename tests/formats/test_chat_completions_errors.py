@@ -26,6 +26,8 @@ from multiturn.errors import (
     RequestRejected,
     RequestTooLarge,
     StoreError,
+    TooLong,
+    Unauthorized,
     UnknownModel,
 )
 from multiturn.formats.chat_completions import Dialect, decode_error, encode_error
@@ -341,6 +343,8 @@ SERVED: list[tuple[Exception, int, str, str | None]] = [
     (UnknownModel("no"), 404, "invalid_request_error", "model_not_found"),
     (NotFound("conversation", "c"), 404, "invalid_request_error", "not_found"),
     (ConversationBusy("c"), 409, "invalid_request_error", "conversation_busy"),
+    (TooLong("no"), 400, "invalid_request_error", "context_length_exceeded"),
+    (Unauthorized("no"), 401, "invalid_request_error", "invalid_api_key"),
     (ContextOverflow("no", status=400), 400, "invalid_request_error", "context_length_exceeded"),
     (RequestRejected("no", status=422, code="x"), 422, "invalid_request_error", "x"),
     (RequestTooLarge("no"), 413, "invalid_request_error", "request_too_large"),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from multiturn.errors import InvalidInput
 from multiturn.formats import chat_completions
 from multiturn.formats.chat_completions import (
+    ECHOED,
     Dialect,
     decode_messages,
     decode_request,
@@ -226,36 +227,33 @@ def test_a_wrong_message_is_refused_by_its_place(items: Sequence[Mapping[str, An
 
 
 def test_a_request_as_our_values() -> None:
-    asked = decode_request(
-        json.dumps(
-            {
-                **HI,
-                "tools": [
-                    {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"a": 1}}},
-                    {"type": "function", "function": {"name": "g", "parameters": None, "strict": True}},
-                ],
-                "tool_choice": {"type": "function", "function": {"name": "f"}},
-                "parallel_tool_calls": False,
-                "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"b": 2}}},
-                "n": 2,
-                "stop": "x",
-                "seed": 1,
-                "temperature": 1,
-                "top_p": 0.5,
-                "presence_penalty": 0.1,
-                "frequency_penalty": 0.2,
-                "reasoning_effort": "low",
-                "max_tokens": 5,
-                "stream": True,
-                "stream_options": {"include_usage": True},
-                "store": True,
-                "metadata": {"k": "v"},
-                "user": "ann",
-                "top_k": 4,
-                "logit_bias": None,
-            }
-        ).encode()
-    )
+    body = {
+        **HI,
+        "tools": [
+            {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"a": 1}}},
+            {"type": "function", "function": {"name": "g", "parameters": None, "strict": True}},
+        ],
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+        "parallel_tool_calls": False,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"b": 2}}},
+        "n": 2,
+        "stop": "x",
+        "seed": 1,
+        "temperature": 1,
+        "top_p": 0.5,
+        "presence_penalty": 0.1,
+        "frequency_penalty": 0.2,
+        "reasoning_effort": "low",
+        "max_tokens": 5,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "store": True,
+        "metadata": {"k": "v"},
+        "user": "ann",
+        "top_k": 4,
+        "logit_bias": None,
+    }
+    asked = decode_request(json.dumps(body).encode())
     assert (asked.model, asked.messages) == ("m", (user("hi"),))
     assert asked.tools == (ToolSpec("f", "d", msgspec.Raw(b'{"a": 1}')), ToolSpec("g", strict=True))
     assert (asked.stream, asked.include_usage, asked.store) == (True, True, True)
@@ -273,12 +271,16 @@ def test_a_request_as_our_values() -> None:
         tool_choice=NamedTool("f"),
         parallel_tool_calls=False,
         output=OutputSchema(msgspec.Raw(b'{"b": 2}'), "n"),
-        extra={"top_k": 4},
     )
+    assert asked.native == {"top_k": 4}
+    assert json.loads(msgspec.json.encode(asked.echo)) == {
+        name: value for name, value in body.items() if name in ECHOED
+    }
 
 
 def test_a_small_request() -> None:
-    asked = decode_request(b'{"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"text"}}')
+    asked = decode_request(b'{"messages":[{"role":"user","content":"hi"}],"response_format":null}')
+    assert decode_request(json.dumps(HI | {"response_format": {"type": "text"}}).encode()).settings == Settings()
     assert asked == chat_completions.ServerRequest(messages=(user("hi"),))
     assert decode_request(json.dumps(HI | {"max_completion_tokens": 1, "max_tokens": 2}).encode()).settings == Settings(
         max_output_tokens=1
@@ -297,6 +299,7 @@ def test_a_small_request() -> None:
         (b"[]", "the body is not a request: expected `object`"),
         (b"{}", "the body is not a request: object missing required field `messages`"),
         (b'{"messages":[]}', "messages: there must be at least one"),
+        (b'{"messages":[{"role":"user","content":"hi"}],"n":0}', "n: must be at least 1, not 0"),
         (b'{"messages":[{"role":"user","content":7}]}', "messages[0].content: expected"),
         (b'{"messages":[{"role":"user","content":"a"}],"temperature":"hot"}', "temperature: expected"),
         (b'{"messages":[{"role":"user","content":"a"}],"functions":[]}', "functions: this field is gone"),

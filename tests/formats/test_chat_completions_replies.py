@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from multiturn.deltas import Answer
 from multiturn.errors import ContextOverflow, InvalidReply, ModelError, ProviderFailed, RateLimited
-from multiturn.formats.chat_completions import Dialect, decode_reply, encode_reply
+from multiturn.formats.chat_completions import Dialect, decode_reply, encode_reply, stored_messages
 from multiturn.messages import (
     Audio,
     Citation,
@@ -476,3 +476,27 @@ def test_whatever_was_answered_can_be_encoded(message: Message, usage: Usage) ->
     found = json.loads(encode_reply(Answer(message), id="chatcmpl-1", created=7, model="tiny", usage=usage))
     assert found["choices"][0]["message"]["role"] == "assistant"
     assert found["usage"]["prompt_tokens"] == usage.input_tokens
+
+
+# --- the messages of a stored completion ----------------------------------------------------------------------------
+
+
+@given(st.lists(any_message(), max_size=5))
+def test_whatever_was_said_can_be_listed(messages: list[Message]) -> None:
+    items = json.loads(msgspec.json.encode(stored_messages(messages, "chatcmpl-1")))
+    assert [item["id"] for item in items] == [f"chatcmpl-1-{n}" for n in range(len(items))]
+    assert len(items) >= len(messages)
+    results = [result.call_id for message in messages for result in message.tool_results]
+    assert [item["tool_call_id"] for item in items if "tool_call_id" in item] == results
+
+
+def test_content_that_is_more_than_text_is_listed_in_parts_too() -> None:
+    picture = Image(source=Url(url="https://x.example/p.png"), detail="low")
+    shown, plain = stored_messages(
+        [Message("user", (Text("see"), picture)), Message("user", (Text("a"), Text("b")))], "c"
+    )
+    assert json.loads(msgspec.json.encode(shown["content_parts"])) == [
+        {"type": "text", "text": "see"},
+        {"type": "image_url", "image_url": {"url": "https://x.example/p.png", "detail": "low"}},
+    ]
+    assert (shown["content"], plain["content"], plain["content_parts"]) == ("see", "ab", None)

@@ -19,6 +19,7 @@ class Plain:
         self.turns: dict[str, Turn] = {}
         self.running: dict[str, str] = {}  # turns, by conversation
         self.keys: dict[tuple[str, str], str] = {}
+        self.withdrawn: set[str] = set()  # turns that are there for those that follow them
         self._trees = 0
         self._tree_of: dict[str, int] = {}  # of conversations and of turns, by id
 
@@ -45,8 +46,9 @@ class Plain:
         return {id for id in self.turns if any(turn.id == turn_id for turn in self.path(id))}
 
     def saying(self, word: str) -> set[str]:
-        """The turns in which a word stands."""
-        return {id for id, turn in self.turns.items() if any(word in each.text.split() for each in turn.messages)}
+        """The turns that can be found in which a word stands."""
+        saying = {id for id, turn in self.turns.items() if any(word in each.text.split() for each in turn.messages)}
+        return saying - self.withdrawn
 
     def used(self, name_of: dict[str, str]) -> dict[str, tuple[int, Usage]]:
         """How many turns there are and what they used, under the name that each has."""
@@ -114,6 +116,7 @@ class Plain:
         kept = set().union(*needs.values())
         count = len(self.turns)
         self._drop(self.turns.keys() - kept)
+        self._drop_withdrawn()
         self.keys = {name: turn for name, turn in self.keys.items() if name[0] not in gone}
         heirs = {
             id: {conversation for conversation, needed in needs.items() if id in needed}
@@ -126,18 +129,40 @@ class Plain:
         self.turns[turn_id] = msgspec.structs.replace(self.turns[turn_id], conversation=heir)
 
     def delete_turn(self, turn_id: str) -> int:
-        parent, gone = self.turns[turn_id].parent, self.descendants(turn_id)
+        gone = self.descendants(turn_id)
+        self._step_back(gone, self.turns[turn_id].parent)
+        self._drop(gone)
+        self._drop_withdrawn()
+        return len(gone)
+
+    def withdraw(self, turn_id: str) -> None:
+        if not self.is_followed(turn_id):
+            self.delete_turn(turn_id)
+            return
+        self._step_back({turn_id}, self.turns[turn_id].parent)
+        self.withdrawn.add(turn_id)
+        self.keys = {name: turn for name, turn in self.keys.items() if turn != turn_id}
+
+    def is_followed(self, turn_id: str) -> bool:
+        return any(turn.parent == turn_id for turn in self.turns.values())
+
+    def _step_back(self, gone: set[str], above: str | None) -> None:
+        while above in self.withdrawn:
+            above = self.turns[above].parent
         for id, record in self.conversations.items():
             if record.head in gone:
-                self._change(id, head=parent)
+                self._change(id, head=above)
             if record.latest in gone:
                 self._change(id, latest=self.conversations[id].head)
-        self._drop(gone)
-        return len(gone)
+
+    def _drop_withdrawn(self) -> None:
+        while alone := {id for id in self.withdrawn if not self.is_followed(id)}:
+            self._drop(alone)
 
     def _drop(self, gone: Iterable[str]) -> None:
         for id in set(gone):
             del self.turns[id]
+        self.withdrawn &= self.turns.keys()
         self.keys = {name: turn for name, turn in self.keys.items() if turn in self.turns}
 
     # --- crashing -----------------------------------------------------------------------------------------------

@@ -8,9 +8,16 @@ from multiturn.stores.base import Store
 from multiturn.turns import Totals, Turn, TurnStatus, finished
 
 
-def new_turn(conversation: str = "c", *said: str | Part, at: float = 1.0, model: str = "m") -> Turn:
+def new_turn(
+    conversation: str = "c", *said: str | Part, at: float = 1.0, model: str = "m", background: bool = False
+) -> Turn:
     return Turn(
-        id=new_id("turn"), conversation=conversation, input=(user(*(said or ("hello",))),), created_at=at, model=model
+        id=new_id("turn"),
+        conversation=conversation,
+        input=(user(*(said or ("hello",))),),
+        created_at=at,
+        model=model,
+        background=background,
     )
 
 

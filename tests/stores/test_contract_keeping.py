@@ -159,6 +159,50 @@ async def test_a_family_is_all_that_stand_on_one_tree(store: Store) -> None:
     assert await store.family("a") == await store.family("m")
 
 
+async def test_a_conversation_is_listed_by_what_it_was_made_for(store: Store) -> None:
+    await store.begin(new_turn("r"), kind="response")
+    await store.create(ConversationRecord(id="m", kind="message"))
+    await store.create(ConversationRecord(id="named", kind="conversation"))
+    await say(store, "library")
+    assert [(await store.conversation(id)).kind for id in ("r", "m", "library")] == ["response", "message", None]
+    found = {kind: await store.conversations(filter=Filter(kind=kind)) for kind in ("response", "message", "nothing")}
+    assert {kind: [record.id for record in records] for kind, records in found.items()} == {
+        "response": ["r"],
+        "message": ["m"],
+        "nothing": [],
+    }
+    asked_for = await store.conversations(filter=Filter(kind="conversation"))
+    assert {record.id for record in asked_for} == {"named", "library"}
+    assert len(await store.conversations()) == 4
+
+
+async def test_a_conversation_stays_what_it_was_made_for(store: Store) -> None:
+    first = await say(store, "c")
+    await store.finish(ended(await store.begin(new_turn("c"), kind="response")))
+    assert (await store.conversation("c")).kind is None
+    restored = ConversationRecord(id="r", kind="response", created_at=1.0, updated_at=1.0)
+    await store.restore([restored], [])
+    await store.begin(new_turn("r"))
+    assert (await store.conversation("r")).kind == "response"
+    assert (await store.create(ConversationRecord(id="fork", head=first.id, kind="response"))).kind == "response"
+
+
+async def test_metadata_can_be_other_than_it_was(store: Store) -> None:
+    await store.create(ConversationRecord(id="c", user="u", metadata={"a": "1"}, created_at=5.0, updated_at=5.0))
+    await store.begin(new_turn("c"))
+    before = await store.conversation("c")
+    updated = await store.update("c", metadata={"b": "2", "é": ""})  # while a turn runs
+    assert updated == msgspec.structs.replace(before, metadata={"b": "2", "é": ""}, updated_at=updated.updated_at)
+    assert updated.updated_at > before.updated_at
+    assert await store.conversation("c") == updated
+    assert [record.id for record in await store.conversations(filter=Filter(metadata={"b": "2"}))] == ["c"]
+    assert await store.conversations(filter=Filter(metadata={"a": "1"})) == ()
+    assert (await store.update("c", metadata={})).metadata is None
+    assert (await store.update("c", metadata=None)).metadata is None
+    with pytest.raises(NotFound, match="conversation 'd'"):
+        await store.update("d", metadata={})
+
+
 # --- search -----------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from multiturn.messages import Image, Inline
 from multiturn.stores.sealing import KEY, KEY_FILE, Keys, Plain, Seal, new_key, seal_of
 from multiturn.stores.sqlite import SQLiteStore
 from multiturn.turns import Turn
+from stores.live import asked, followed, words
 from stores.saying import ended, new_turn, say
 
 SECRET = "the treasure is under the oak"
@@ -168,3 +169,18 @@ def _multiturn(*arguments: str, key: str = "", status: int = 0) -> str:
     )
     assert done.returncode == status, done.stderr
     return done.stdout or done.stderr
+
+
+async def test_what_followers_are_given_is_sealed_and_stays_readable_under_a_new_key(tmp_path: Path) -> None:
+    file, old, new = tmp_path / "chats.db", key(), key()
+    store = SQLiteStore(file, seal=keys(old))
+    turn = await asked(store, "c", SECRET)
+    await store.finish(ended(turn, text="done"))
+    await store.aclose()
+    assert b"treasure" not in on_the_disk(tmp_path)
+    store = SQLiteStore(file, seal=keys(new, old))
+    await store.reseal()
+    await store.aclose()
+    store = SQLiteStore(file, seal=keys(new))
+    assert words((await followed(store, turn.id))[0]) == [SECRET]
+    await store.aclose()

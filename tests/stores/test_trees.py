@@ -46,20 +46,31 @@ said = st.builds(
 
 
 class Trees(RuleBasedStateMachine):
-    """A store and its model. A rule whose subject is not there, or is busy, checks that the store says so."""
+    """A store and its model, of one tenant after another; all use the same names. A rule whose subject is not there, or
+    is busy, checks that the store says so."""
 
     kind: str
+    tenants: tuple[str, ...] = ("",)
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(prefix="mt-trees-")
         self.url = fresh_url(self.kind, Path(self.folder.name))
         self.loop = asyncio.Runner()
-        self.store: Store = open_store(self.url)
-        self.plain = Plain()
+        self.whole: Store = open_store(self.url)
+        self.plains = {name: Plain() for name in self.tenants}
+        self.work_for(self.tenants[0])
+
+    def work_for(self, tenant: str) -> None:
+        self.store, self.plain = self.whole.tenant(tenant), self.plains[tenant]
+
+    @precondition(lambda self: len(self.tenants) > 1)
+    @rule(pick=picks)
+    def another_tenant(self, pick: int) -> None:
+        self.work_for(self.tenants[pick % len(self.tenants)])
 
     def teardown(self) -> None:
-        self.run(self.store.aclose())
+        self.run(self.whole.aclose())
         self.loop.close()
         self.folder.cleanup()
 
@@ -127,6 +138,9 @@ class Trees(RuleBasedStateMachine):
         if conversation in self.plain.running:
             self.raises(ConversationBusy, work)
             return None
+        if parent in self.plain.withdrawn and self.plain.under(conversation, key) is None:
+            self.raises(NotFound, work)
+            return None
         begun = self.run(work)
         if (earlier := self.plain.under(conversation, key)) is not None:
             assert begun == earlier
@@ -174,11 +188,11 @@ class Trees(RuleBasedStateMachine):
             self.plain.move_head(conversation, head)
 
     def any_turn(self, pick: int, *, on: str | None = None) -> Turn | None:
-        """A turn that has ended, on the conversation's tree if one is given."""
+        """A turn that has ended and can be found, on the conversation's tree if one is given."""
         if on is not None and on not in self.plain.conversations:
             return None
         turns = self.plain.turns if on is None else self.plain.tree(on)
-        ended = sorted(turns.keys() - self.plain.running.values())
+        ended = sorted(turns.keys() - self.plain.running.values() - self.plain.withdrawn)
         return turns[ended[pick % len(ended)]] if ended else None
 
     # --- letting go ---------------------------------------------------------------------------------------------
@@ -199,10 +213,26 @@ class Trees(RuleBasedStateMachine):
     def delete_turn(self, pick: int) -> None:
         ids = sorted(self.plain.turns)
         work = self.store.delete_turn(ids[pick % len(ids)])
-        if self.plain.descendants(ids[pick % len(ids)]) & set(self.plain.running.values()):
+        if ids[pick % len(ids)] in self.plain.withdrawn:
+            self.raises(NotFound, work)
+        elif self.plain.descendants(ids[pick % len(ids)]) & set(self.plain.running.values()):
             self.raises(ConversationBusy, work)
         else:
             assert self.run(work) == self.plain.delete_turn(ids[pick % len(ids)])
+
+    @precondition(lambda self: self.plain.turns)
+    @rule(pick=picks)
+    def withdraw(self, pick: int) -> None:
+        ids = sorted(self.plain.turns)
+        id = ids[pick % len(ids)]
+        work = self.store.withdraw(id)
+        if id in self.plain.withdrawn:
+            self.raises(NotFound, work)
+        elif id in self.plain.running.values():
+            self.raises(ConversationBusy, work)
+        else:
+            self.run(work)
+            self.plain.withdraw(id)
 
     @rule(user=st.sampled_from(["ann", "bob", "nobody"]))
     def delete_user(self, user: str) -> None:
@@ -233,7 +263,7 @@ class Trees(RuleBasedStateMachine):
         """How many turns go with these conversations. What stays of theirs is another's now, who needs it."""
         count, heirs = self.plain.delete(conversations)
         for id, possible in heirs.items():
-            heir = self.run(self.store.turn(id)).conversation
+            (heir,) = {turn.conversation for turn in self.run(self.store.tree(min(possible))) if turn.id == id}
             assert heir in possible, f"{id} is {heir}'s now, who has nothing to do with it"
             self.plain.inherit(id, heir)
         return count
@@ -244,9 +274,11 @@ class Trees(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         """The process goes, and whatever it ran with it; another one opens the store."""
-        self.run(self.store.aclose())
-        self.store = open_store(self.url)
-        self.plain.crash({id: self.run(self.store.turn(id)) for id in self.plain.running.values()})
+        self.run(self.whole.aclose())
+        self.whole = open_store(self.url)
+        for tenant in self.tenants:
+            self.work_for(tenant)
+            self.plain.crash({id: self.run(self.store.turn(id)) for id in self.plain.running.values()})
 
     # --- what holds after every step ----------------------------------------------------------------------------
 
@@ -279,6 +311,11 @@ class Trees(RuleBasedStateMachine):
                 assert self.run(self.store.path(record.head)) == self.plain.path(record.head)
 
     @invariant()
+    def what_was_withdrawn_is_not_found(self) -> None:
+        for id in self.plain.withdrawn:
+            self.raises(NotFound, self.store.turn(id))
+
+    @invariant()
     def what_was_said_is_found(self) -> None:
         running = set(self.plain.running.values())
         for word in WORDS[:2]:
@@ -303,9 +340,10 @@ class Trees(RuleBasedStateMachine):
         assert (counts.conversations, counts.turns, counts.attachments) == there
 
 
-def grow(of_kind: str, *, examples: int, steps: int) -> None:
+def grow(of_kind: str, *, examples: int, steps: int, of: tuple[str, ...] = ("",)) -> None:
     class These(Trees):
         kind = of_kind
+        tenants = of
 
     run_state_machine_as_test(
         These,
@@ -324,10 +362,16 @@ def test_a_tree_grows_as_plain_dicts_do(kind: str, examples: int) -> None:
     grow(kind, examples=examples, steps=25)
 
 
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 15), ("sqlite", 8), ("postgres", 5)])
+def test_the_trees_of_tenants_grow_beside_each_other(kind: str, examples: int) -> None:
+    grow(kind, examples=examples, steps=30, of=("acme", "bond"))
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_big_trees_grow_as_plain_dicts_do(kind: str) -> None:
     grow(kind, examples=200, steps=60)
+    grow(kind, examples=100, steps=60, of=("acme", "bond", "corp"))
 
 
 async def test_nothing_of_a_deleted_user_is_left_to_those_who_do_not_need_it(store: Store) -> None:

@@ -23,10 +23,12 @@ from multiturn.cli.export import export
 from multiturn.cli.fork import fork
 from multiturn.cli.gc import gc
 from multiturn.cli.import_ import import_
+from multiturn.cli.keys import keys
 from multiturn.cli.listing import list_
 from multiturn.cli.models import models
 from multiturn.cli.seal import new_key, reseal
 from multiturn.cli.search import search
+from multiturn.cli.serve import serve
 from multiturn.cli.show import show
 from multiturn.cli.stats import stats
 from multiturn.cli.usage import usage
@@ -57,6 +59,7 @@ Start here:
   multiturn models                            who can be asked, and for what
   echo "What is 15 * 23?" | multiturn chat    one question, one answer
   multiturn list                              what there is to come back to
+  multiturn serve                             for programs, over the big APIs
 
 Conversations are kept in ~/.local/share/multiturn/chats.db, or where MULTITURN_STORE says.""",
 )
@@ -70,7 +73,8 @@ def cli(ctx: click.Context) -> None:
 
 _ASKING = (chat, models)
 _KEPT = (list_, show, search, fork, export, import_, usage, stats, delete, gc, check, new_key, reseal)
-for command in _ASKING + _KEPT:
+_SERVING = (serve, keys)
+for command in _ASKING + _SERVING + _KEPT:
     cli.add_command(command)
 
 

@@ -7,7 +7,7 @@ import sys
 import click
 
 from multiturn.cli.console import is_terminal
-from multiturn.cli.places import store_option
+from multiturn.cli.places import store_option, tenant_option
 
 
 @click.command(
@@ -36,6 +36,7 @@ answer was cut at a limit). A stopped answer is kept; the next turn sees it."""
     "[default: what the conversation used last, else MULTITURN_MODEL, else offline]",
 )
 @store_option
+@tenant_option
 @click.option("--conversation", metavar="ID", help="Go on with this conversation, or begin one of this name.")
 @click.option("--system", metavar="TEXT", help="Instructions for the model, kept with the conversation.")
 @click.option("--base-url", metavar="URL", help="An OpenAI-compatible server, such as http://localhost:8000/v1.")
@@ -44,6 +45,7 @@ def chat(
     prompt: tuple[str, ...],
     model: str | None,
     store: str | None,
+    tenant: str | None,
     conversation: str | None,
     system: str | None,
     base_url: str | None,
@@ -57,7 +59,7 @@ def chat(
 
     from multiturn.cli.opening import Asked
 
-    asked = Asked(model, store, conversation, system, base_url)
+    asked = Asked(model, store, conversation, system, base_url, tenant)
     if not prompt and not as_json and is_terminal(sys.stdin, sys.stdout):
         from multiturn.cli.repl import talk
 

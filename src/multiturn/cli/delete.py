@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from multiturn.cli.console import is_terminal
-from multiturn.cli.places import open_for_reading, store_option
+from multiturn.cli.places import open_for_reading, store_option, tenant_option
 
 if TYPE_CHECKING:
     from multiturn.stores.base import Store
@@ -39,7 +39,10 @@ Examples:
 @click.option("--user", metavar="USER", help="Delete every conversation of this user.")
 @click.option("--yes", is_flag=True, help="Do not ask. Needed where there is no terminal to ask on.")
 @store_option
-def delete(ids: tuple[str, ...], turn: str | None, user: str | None, yes: bool, store: str | None) -> None:
+@tenant_option
+def delete(
+    ids: tuple[str, ...], turn: str | None, user: str | None, yes: bool, store: str | None, tenant: str | None
+) -> None:
     """Delete conversations for good. Turns that another conversation shares stay with that one.
 
     If one of the IDs is not there, nothing is deleted.
@@ -49,7 +52,7 @@ def delete(ids: tuple[str, ...], turn: str | None, user: str | None, yes: bool, 
     _check(ids, turn, user)
     if not yes and not is_terminal(sys.stdin, sys.stderr):
         raise click.UsageError("nobody to ask here; say --yes to delete", click.get_current_context())
-    opened = open_for_reading(store)
+    opened = open_for_reading(store, tenant)
     if user is not None:
         steps = sync.run(_all_of(opened, user))
     elif turn is not None:

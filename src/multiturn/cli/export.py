@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from multiturn.cli.places import open_for_reading, shown, store_option, store_url
+from multiturn.cli.places import open_for_reading, shown, store_option, store_url, tenant_option
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -37,7 +37,10 @@ hold what was said up to the head of each conversation, a line each."""
 @click.option("--format", type=click.Choice(["jsonl", "openai", "sharegpt"]), default="jsonl", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object about what was done; needs --output.")
 @store_option
-def export(ids: tuple[str, ...], output: str, format: FormatName, as_json: bool, store: str | None) -> None:
+@tenant_option
+def export(
+    ids: tuple[str, ...], output: str, format: FormatName, as_json: bool, store: str | None, tenant: str | None
+) -> None:
     """Write conversations into a file.
 
     All of them, or those of these IDs.
@@ -47,7 +50,7 @@ def export(ids: tuple[str, ...], output: str, format: FormatName, as_json: bool,
 
     if as_json and output == "-":
         raise click.UsageError("--json needs --output, for stdout has the export", click.get_current_context())
-    opened = open_for_reading(store)
+    opened = open_for_reading(store, tenant)
     if opened is None:
         raise click.ClickException(f"there is nothing in {shown(store_url(store))} to export")
     done, size = _write(opened, sync.run(_found(opened, ids)) if ids else None, output, format)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from multiturn.cli.console import is_terminal
-from multiturn.cli.places import open_for_reading, store_option
+from multiturn.cli.places import open_for_reading, store_option, tenant_option
+
+if TYPE_CHECKING:
+    from multiturn.stores.base import Store
 
 
 @click.command(
@@ -23,7 +27,8 @@ Examples:
 @click.option("--at", metavar="TURN", help="The last turn to share: its number, its id, or the end of its id.")
 @click.option("--id", "new", metavar="NEW", help="The id of the fork; made up if not given.")
 @store_option
-def fork(id: str, at: str | None, new: str | None, store: str | None) -> None:
+@tenant_option
+def fork(id: str, at: str | None, new: str | None, store: str | None, tenant: str | None) -> None:
     """Begin another conversation from one there is.
 
     The fork shares every turn of the conversation ID so far, and goes its own way from there. Nothing is copied, and
@@ -31,25 +36,24 @@ def fork(id: str, at: str | None, new: str | None, store: str | None) -> None:
     """
     from multiturn import sync
 
-    made, shares = sync.run(_fork(id, at, new, store))
+    made, shares = sync.run(_fork(id, at, new, open_for_reading(store, tenant)))
     click.echo(made)
     if is_terminal(sys.stdout):
         from multiturn.cli.console import console
         from multiturn.cli.opening import Asked
         from multiturn.cli.transcript import counted
 
-        way = Asked(store=store).way_back(made)
+        way = Asked(store=store, tenant=tenant).way_back(made)
         console(stderr=True).print(
             f"It shares {counted(shares, 'turn')}. Go on with: {way}", style="note", soft_wrap=True
         )
 
 
-async def _fork(id: str, at: str | None, new: str | None, store: str | None) -> tuple[str, int]:
+async def _fork(id: str, at: str | None, new: str | None, opened: Store | None) -> tuple[str, int]:
     """The fork's id, and how many turns it shares."""
     from multiturn.cli.ids import find_conversation, find_turn
     from multiturn.conversation import Conversation
 
-    opened = open_for_reading(store)
     record = await find_conversation(opened, id)
     assert opened is not None
     path = await opened.path(record.head) if record.head else ()

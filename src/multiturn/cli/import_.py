@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from multiturn.cli.places import open_for_writing, store_option
+from multiturn.cli.places import open_for_writing, store_option, tenant_option
 
 if TYPE_CHECKING:
     from multiturn.cli.files import Pieces
@@ -37,8 +37,14 @@ id, it stops there; with --on-conflict skip, it leaves what there is.""",
 @click.option("--on-conflict", type=click.Choice(["error", "skip"]), default="error", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object about what was done.")
 @store_option
+@tenant_option
 def import_(
-    file: str, format: FormatName | None, on_conflict: Literal["error", "skip"], as_json: bool, store: str | None
+    file: str,
+    format: FormatName | None,
+    on_conflict: Literal["error", "skip"],
+    as_json: bool,
+    store: str | None,
+    tenant: str | None,
 ) -> None:
     """Store the conversations of a FILE, or of stdin for -.
 
@@ -49,7 +55,7 @@ def import_(
 
     with closing(Pieces(file)) as pieces:
         form = FORMATS[format or guess(pieces.start())]
-        work = Importing(open_for_writing(store), form, on_conflict)
+        work = Importing(open_for_writing(store, tenant), form, on_conflict)
         try:
             _read(work, pieces)
         except BaseException:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from multiturn.cli.places import open_for_reading, shown, store_option, store_url
+from multiturn.cli.places import open_for_reading, shown, store_option, store_url, tenant_option
 from multiturn.cli.times import Moment
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ for so long ago. --until takes a date to its end. The status is that of the
 last turn.""",
 )
 @store_option
+@tenant_option
 @click.option("--user", metavar="USER", help="Only those of this user.")
 @click.option("--metadata", metavar="K=V", multiple=True, help="Only those with this metadata; may be repeated.")
 @click.option("--status", type=click.Choice(_STATUSES), help="Only those that ended so.")
@@ -59,6 +60,7 @@ last turn.""",
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_(
     store: str | None,
+    tenant: str | None,
     user: str | None,
     metadata: tuple[str, ...],
     status: str | None,
@@ -80,7 +82,7 @@ def list_(
         since=since,
         until=until,
     )
-    opened = open_for_reading(store)
+    opened = open_for_reading(store, tenant)
     page = sync.run(_page(opened, filter, limit, after)) if opened else _Page([], after is None, False)
     if as_json:
         _print_json(page.rows)

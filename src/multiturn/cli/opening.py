@@ -24,12 +24,14 @@ class Asked(NamedTuple):
     conversation: str | None = None
     system: str | None = None
     base_url: str | None = None
+    tenant: str | None = None
 
     def way_back(self, id: str) -> str:
         """The command that goes on with a conversation; a password in it is left to be filled in."""
         store = ["--store", without_password(self.store)] if self.store else []
+        tenant = ["--tenant", self.tenant] if self.tenant else []
         server = ["--base-url", without_password(self.base_url)] if self.base_url else []
-        return shlex.join(["multiturn", "chat", "--conversation", id, *store, *server])
+        return shlex.join(["multiturn", "chat", "--conversation", id, *store, *tenant, *server])
 
 
 class Opened(NamedTuple):
@@ -44,7 +46,7 @@ class Opened(NamedTuple):
 
 async def open_chat(asked: Asked) -> Opened:
     """The conversation to talk in. Raises where no model can be meant, before anything is said."""
-    store = open_for_writing(asked.store)
+    store = open_for_writing(asked.store, asked.tenant)
     id = await known_id(store, asked.conversation) if asked.conversation else None
     chat = Conversation(asked.model, instructions=asked.system, store=store, id=id, base_url=asked.base_url)
     stored = await chat.alatest() if id else None

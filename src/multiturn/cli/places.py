@@ -22,6 +22,12 @@ store_option = click.option(
     "[default: MULTITURN_STORE, else ~/.local/share/multiturn/chats.db]",
 )
 
+tenant_option = click.option(
+    "--tenant",
+    metavar="NAME",
+    help="Whose conversations, where a server keeps those of several.  [default: those of nobody]",
+)
+
 
 def data_folder() -> Path:
     """`multiturn` in the user's data folder (XDG_DATA_HOME, ~/.local/share; LOCALAPPDATA on Windows)."""
@@ -46,18 +52,19 @@ def store_url(named: str | None) -> str:
     return named or os.environ.get("MULTITURN_STORE") or f"{_FILE}{data_folder() / 'chats.db'}"
 
 
-def open_for_writing(named: str | None) -> Store:
-    """The store, which may be new. Raises `InvalidInput` for a URL that is none."""
+def open_for_writing(named: str | None, tenant: str | None = None) -> Store:
+    """The store, which may be new, as a tenant sees it. Raises `InvalidInput` for a URL that is none."""
     from multiturn.stores import open_store
 
     url = store_url(named)
     if _file(url) == data_folder() / "chats.db":
         make_data_folder()
-    return open_store(url)
+    return open_store(url).tenant(tenant or "")
 
 
-def open_for_reading(named: str | None) -> Store | None:
-    """The store, or None if nothing has ever been kept by default. A file that was named must be there."""
+def open_for_reading(named: str | None, tenant: str | None = None) -> Store | None:
+    """The store as a tenant sees it, or None if nothing has ever been kept by default. A file that was named must be
+    there."""
     from multiturn.stores import open_store
 
     url = store_url(named)
@@ -66,7 +73,7 @@ def open_for_reading(named: str | None) -> Store | None:
         if not named and not os.environ.get("MULTITURN_STORE"):
             return None
         raise click.ClickException(f"there is no store at {file}; --store says where conversations are kept")
-    return open_store(url)
+    return open_store(url).tenant(tenant or "")
 
 
 def shown(url: str) -> str:

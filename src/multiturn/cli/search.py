@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from multiturn.cli.places import open_for_reading, store_option
+from multiturn.cli.places import open_for_reading, store_option, tenant_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,10 @@ Case and accents do not count. What failed is found too. To go on from a turn:
 @click.option("--limit", metavar="N", type=click.IntRange(1), default=20, show_default=True, help="How many at most.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @store_option
-def search(words: tuple[str, ...], user: str | None, limit: int, as_json: bool, store: str | None) -> None:
+@tenant_option
+def search(
+    words: tuple[str, ...], user: str | None, limit: int, as_json: bool, store: str | None, tenant: str | None
+) -> None:
     """Find what was said.
 
     Shows the turns in which all of these WORDS stand, the newest first.
@@ -45,7 +48,7 @@ def search(words: tuple[str, ...], user: str | None, limit: int, as_json: bool, 
 
     looked_for = " ".join(words)
     expression = expressions.parse(looked_for)
-    opened = open_for_reading(store)
+    opened = open_for_reading(store, tenant)
     found = sync.run(opened.search(looked_for, user=user, limit=limit + 1)) if opened else ()
     if as_json:
         _print_json(found[:limit])

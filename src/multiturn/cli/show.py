@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from multiturn.cli.places import open_for_reading, store_option
+from multiturn.cli.places import open_for_reading, store_option, tenant_option
 
 if TYPE_CHECKING:
     from multiturn.stores.base import Store
@@ -24,13 +24,16 @@ Examples:
 )
 @click.argument("id")
 @store_option
+@tenant_option
 @click.option(
     "--tree", "as_tree", is_flag=True, help="Draw every turn of the tree, not just those of this conversation."
 )
 @click.option("--json", "as_json", is_flag=True, help="One turn a line, as JSON.")
 @click.option("--window", "as_window", is_flag=True, help="What the next request will hold, in tokens.")
 @click.option("--context", metavar="TOKENS", type=click.IntRange(1), help="With --window: how much the model reads.")
-def show(id: str, store: str | None, as_tree: bool, as_json: bool, as_window: bool, context: int | None) -> None:
+def show(
+    id: str, store: str | None, tenant: str | None, as_tree: bool, as_json: bool, as_window: bool, context: int | None
+) -> None:
     """Show what was said in a conversation.
 
     ID is its id, or the end of it as 'multiturn list' shows it.
@@ -38,7 +41,7 @@ def show(id: str, store: str | None, as_tree: bool, as_json: bool, as_window: bo
     from multiturn import sync
     from multiturn.cli.ids import find_conversation
 
-    opened = open_for_reading(store)
+    opened = open_for_reading(store, tenant)
     record = sync.run(find_conversation(opened, id))
     assert opened is not None
     if as_window:

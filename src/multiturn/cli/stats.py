@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from multiturn.cli.places import open_for_reading, shown, store_option, store_url
+from multiturn.cli.places import open_for_reading, shown, store_option, store_url, tenant_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,14 +22,15 @@ Examples:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @store_option
-def stats(as_json: bool, store: str | None) -> None:
+@tenant_option
+def stats(as_json: bool, store: str | None, tenant: str | None) -> None:
     """Show how much is kept, and how it grows.
 
     What takes the space, which conversations are the biggest, and how many turns each day brought.
     """
     from multiturn import sync
 
-    opened = open_for_reading(store)
+    opened = open_for_reading(store, tenant)
     where = shown(store_url(store))
     if opened is None:
         click.echo(f"There is nothing in {where} yet; 'multiturn chat' begins a conversation.", err=True)

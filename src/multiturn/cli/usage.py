@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from multiturn.cli.places import open_for_reading, store_option
+from multiturn.cli.places import open_for_reading, store_option, tenant_option
 from multiturn.cli.times import Moment
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ there where the provider states it."""
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="How many lines; 20 on a terminal, else all.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @store_option
+@tenant_option
 def usage(
     by: Literal["conversation", "user", "model", "day"],
     since: float | None,
@@ -52,11 +53,12 @@ def usage(
     limit: int | None,
     as_json: bool,
     store: str | None,
+    tenant: str | None,
 ) -> None:
     """Show the tokens used, and their cost, the most first."""
     from multiturn import sync
 
-    opened = open_for_reading(store)
+    opened = open_for_reading(store, tenant)
     rows = sync.run(opened.usage(by, since=since, until=until)) if opened else ()
     if as_json:
         _print_json(by, rows[:limit])

@@ -117,21 +117,20 @@ def answers_before(said: Sequence[Message]) -> bool:
 
 def without(turn: Turn, mark: Mark) -> Turn:
     """The turn without what the mark says is removed of it; the same object where that is nothing."""
-    gone = {(each.message, part) for each in mark.removed if each.turn == turn.id for part in (-1, *each.parts)}
+    gone: dict[int, set[int]] = {}
+    for each in mark.removed:
+        if each.turn == turn.id:
+            gone.setdefault(each.message, set()).update(each.parts)
     if not gone:
         return turn
-    said = [(message, _left(message, n, gone)) for n, message in enumerate(turn.messages)]
-    left = tuple(message for before, message in said if message.parts or not before.parts)
-    return msgspec.structs.replace(turn, input=left, output=())
+    left = [_left(message, gone[n]) if n in gone else message for n, message in enumerate(turn.messages)]
+    return msgspec.structs.replace(turn, input=tuple(filter(None, left)), output=())
 
 
-def _left(message: Message, n: int, gone: set[tuple[int, int]]) -> Message:
-    """The message without its parts that are gone."""
-    if (n, -1) not in gone:
-        return message
-    return msgspec.structs.replace(
-        message, parts=tuple(part for nth, part in enumerate(message.parts) if (n, nth) not in gone)
-    )
+def _left(message: Message, gone: set[int]) -> Message | None:
+    """The message without these of its parts; None where no part is left."""
+    parts = tuple(part for n, part in enumerate(message.parts) if n not in gone)
+    return msgspec.structs.replace(message, parts=parts) if parts else None
 
 
 # --- what stands for turns --------------------------------------------------------------------------------------------

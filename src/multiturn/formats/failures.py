@@ -41,7 +41,9 @@ _OVERFLOW = re.compile(
     r"|tokens_limit_reached|model_max_prompt_tokens_exceeded",  # GitHub
     re.IGNORECASE,
 )
-_SECRET = re.compile(r"\b(?:sk|pk|rk|xai|gsk|hf|nvapi|r8|fw|pplx)[-_][\w-]{12,}|\bAIza[\w-]{20,}|(?<=Bearer )[^\s\"']+")
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk|xai|gsk|hf|nvapi|r8|fw|pplx|mt)[-_][\w-]{12,}|\bAIza[\w-]{20,}|(?<=Bearer )[^\s\"']+"
+)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 

@@ -58,8 +58,8 @@ def merged(builtin: Mapping[str, Provider]) -> Mapping[str, Provider]:
     file = path()
     if file is None:
         return builtin
-    stat = file.stat()
-    return {**builtin, **_read(file, (stat.st_mtime_ns, stat.st_size), tuple(builtin.values()))}
+    stat, shared = file.stat(), bool(os.environ.get(VARIABLE))
+    return {**builtin, **_read(file, (stat.st_mtime_ns, stat.st_size), tuple(builtin.values()), shared)}
 
 
 def path() -> Path | None:
@@ -75,8 +75,11 @@ def path() -> Path | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _read(file: Path, version: tuple[int, int], builtin: tuple[Provider, ...]) -> Mapping[str, Provider]:
-    """The file's rows; read once a version of it."""
+def _read(
+    file: Path, version: tuple[int, int], builtin: tuple[Provider, ...], shared: bool
+) -> Mapping[str, Provider]:
+    """The file's rows; read once a version of it. One that is `shared` is the server's as well (`server.settings`),
+    which knows the other keys in it."""
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -84,7 +87,8 @@ def _read(file: Path, version: tuple[int, int], builtin: tuple[Provider, ...]) -
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file} is not TOML: {error}") from error
     known = {row.name: row for row in builtin}
-    _check_keys(f"{file}: ", content, ("providers",))
+    own = [key for key in content if not shared or difflib.get_close_matches(key, ("providers",), cutoff=0.8)]
+    _check_keys(f"{file}: ", {key: content[key] for key in own}, ("providers",))
     rows = _table(f"{file}: providers", content.get("providers", {}))
     return {name: _provider(f"{file}: providers.{name}", name, row, known) for name, row in rows.items()}
 

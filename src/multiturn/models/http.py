@@ -32,7 +32,7 @@ from multiturn.errors import (
 )
 from multiturn.formats.retry_after import retry_after_s
 from multiturn.models.limits import Deadline, Limit, Retries, Timeouts, timed_out
-from multiturn.models.transport import MIB, TransportReply
+from multiturn.models.transport import ALONG, MIB, TransportReply
 
 KEEP_ALIVE_S = 60.0  # how long a connection without a call is kept; servers commonly keep theirs for 5 to 75 s
 LINGER_S = 0.5  # how long the end of a body may take after the end of the answer
@@ -121,6 +121,8 @@ class HttpTransport:
     async def _post_once(self, url: URL, body: bytes, stream: bool, deadline: Deadline) -> HttpReply:
         limit = deadline.within(self.timeouts.first_byte_s, FirstByteTimedOut)
         headers = {**self._headers, "Accept-Encoding": "identity"} if stream else self._headers
+        if along := ALONG.get():
+            headers = {**headers, **along}
         opened = await _opened_for(self)
         try:
             async with limit.clock():

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol
+from contextvars import ContextVar
+from typing import Final, Protocol
 
 from multiturn.errors import InvalidReply, ModelError
 
 MIB = 1 << 20
+
+ALONG: Final[ContextVar[Mapping[str, str] | None]] = ContextVar("along", default=None)
+"""Headers that go along with every request made in this context: those that tell which trace it belongs to."""
 
 
 class TransportReply(ABC):

@@ -24,8 +24,8 @@ def open_store(url: str) -> Store:
     """The store of a URL, the same object for the same file for as long as anyone holds it.
 
     `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` for a new one in memory, `postgresql://…`. Encrypted
-    if the environment names a key (`stores.sealing`). Raises `InvalidInput` for any other URL. A store that cannot be
-    opened shows at first use.
+    if the environment names a key (`stores.sealing`). Where several share it, it is that of nobody, and its `tenant`
+    gives each one's own. Raises `InvalidInput` for any other URL. A store that cannot be opened shows at first use.
     """
     if url.startswith(("postgresql://", "postgres://")):
         from multiturn.stores.postgres import PostgresStore

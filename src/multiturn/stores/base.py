@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from multiturn.deltas import Draft
+from multiturn.stores.live import LiveStore
 from multiturn.stores.records import (
     EVERYTHING,
     HEAD,
@@ -27,6 +28,7 @@ from multiturn.stores.records import (
     Filter,
     Found,
     Head,
+    KeyRecord,
     Retention,
     Statistics,
     UsageBy,
@@ -35,11 +37,37 @@ from multiturn.stores.records import (
 from multiturn.turns import Turn
 
 
-class Store(Protocol):
+class Store(LiveStore, Protocol):
     """Where turns live. Safe to share between threads, tasks and event loops.
+
+    A store is what one tenant sees of it: what `open_store` gives is that of the tenant `''`, who stands for everybody
+    where there are no tenants. Of what belongs to another tenant, nothing can be told from what was never there.
 
     Every method raises `StoreError` where the medium fails. `NotFound` names what is missing.
     """
+
+    # --- tenants and their keys ---
+
+    def tenant(self, name: str) -> Store:
+        """This store as a tenant sees it; the store that `open_store` gave for `''`. Costs nothing, waits for nothing,
+        and shares all that this one has: closing it closes nothing, it is closed when the store is, and it holds the
+        store as whoever opened it does. A tenant is there as soon as it has something."""
+
+    async def tenants(self) -> tuple[str, ...]:
+        """The tenants that have conversations, by name; all of them, whoever asks."""
+
+    async def create_key(self, record: KeyRecord) -> None:
+        """Keep an API key. Keys are the store's, whichever tenant asks; so for the other three. Raises `InvalidInput`
+        if there is one of this id or digest."""
+
+    async def key(self, digest: bytes) -> KeyRecord | None:
+        """The API key of this digest, a revoked one too; None if there is none."""
+
+    async def keys(self) -> tuple[KeyRecord, ...]:
+        """Every API key, revoked ones too, the oldest first."""
+
+    async def revoke_key(self, id: str) -> None:
+        """Let an API key be good for nothing from now on. One that is revoked stays as it is. Raises `NotFound`."""
 
     # --- conversations and turns ---
 
@@ -62,6 +90,10 @@ class Store(Protocol):
     async def create(self, record: ConversationRecord) -> ConversationRecord:
         """Create a conversation, and give it back with its times. With a `head` it stands on that turn's tree, sharing
         every turn up to it. Raises `InvalidInput` if there is one of this id, `NotFound` if there is no such turn."""
+
+    async def update(self, conversation_id: str, *, metadata: dict[str, str] | None) -> ConversationRecord:
+        """Give a conversation other metadata, whether a turn runs there or not; the conversation as it is then. Raises
+        `NotFound`."""
 
     async def turn(self, id: str) -> Turn:
         """One turn. Raises `NotFound`."""
@@ -87,9 +119,10 @@ class Store(Protocol):
         user: str | None = None,
         metadata: dict[str, str] | None = None,
         key: str | None = None,
+        kind: str | None = None,
     ) -> Turn:
         """Store a new turn, in progress, and give it back with its `parent` filled in. Creates the conversation with
-        this `user` and `metadata` if there is none. Raises `ConversationBusy` while another turn runs there,
+        this `user`, `metadata` and `kind` if there is none. Raises `ConversationBusy` while another turn runs there,
         `NotFound` if there is no such parent on the conversation's tree.
 
         `key` makes the call idempotent: if a turn of this conversation has begun under it and is `answered`, nothing
@@ -130,7 +163,7 @@ class Store(Protocol):
         within them."""
 
     async def statistics(self) -> Statistics:
-        """How much there is."""
+        """How much there is. Sizes on the disk are those of all tenants together."""
 
     # --- letting go ---
 
@@ -148,7 +181,7 @@ class Store(Protocol):
 
     async def collect(self, retention: Retention) -> Collected:
         """Delete what the rules let go, in small transactions, and give space back. Conversations on which a turn runs
-        are left for the next time."""
+        are left for the next time. The store that `open_store` gave does so for every tenant, another for its own."""
 
     # --- moving and checking ---
 
@@ -159,10 +192,11 @@ class Store(Protocol):
     async def reseal(self) -> int:
         """Write every turn again as the seal is now, under its first key or plainly, in small transactions, and make
         the index of words anew or do away with it; how many turns. After that, older keys can go. Interrupted, it can
-        be run again."""
+        be run again. Of all tenants, whichever asks."""
 
     async def check(self) -> tuple[str, ...]:
-        """What is wrong with the tree, a sentence each; empty if all is well."""
+        """What is wrong with the tree, a sentence each; empty if all is well. Of all tenants, whichever asks."""
 
     async def aclose(self) -> None:
-        """Write what is waiting and let go of the medium. Closing twice is fine."""
+        """Write what is waiting and let go of the medium; nothing where this is a tenant's view (`tenant`). Closing
+        twice is fine."""

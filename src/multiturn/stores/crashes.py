@@ -9,9 +9,9 @@ from multiturn.messages import Origin
 from multiturn.turns import Totals, Turn, TurnStatus, finished, in_order, pending_calls
 
 
-def crashed(turn: Turn, drafts: Iterable[Draft], *, before: Totals, at: float) -> Turn:
+def crashed(turn: Turn, drafts: Iterable[Draft], *, before: Totals, at: float, cancelled: bool = False) -> Turn:
     """The turn with what these drafts make: `incomplete`, or where it has run tools `paused`, so that it can go on from
-    there. `before` are the parent's totals."""
+    there. `before` are the parent's totals; `cancelled` says whether it had been asked to stop."""
     said, streamed, started = list(turn.output), list[Delta](), set(turn.calls_started)
     for draft in drafts:
         match draft:
@@ -31,7 +31,8 @@ def crashed(turn: Turn, drafts: Iterable[Draft], *, before: Totals, at: float) -
         )
     message = fold(streamed, origin=_origin(turn))
     output = (message,) if message.parts else ()
-    return finished(turn, TurnStatus.INCOMPLETE, before=before, at=at, output=output, reason="crashed")
+    reason = "interrupted" if cancelled else "crashed"
+    return finished(turn, TurnStatus.INCOMPLETE, before=before, at=at, output=output, reason=reason)
 
 
 def _origin(turn: Turn) -> Origin | None:

@@ -13,7 +13,9 @@ from multiturn.turns import Turn, TurnStatus
 class ConversationRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What is kept of a conversation beside its turns. `head` is the turn that the next one follows, None at the
     start and after a reset; `latest` the turn begun last, also where it failed. `model` and `instructions` are those
-    of the latest turn. Times are seconds since the epoch."""
+    of the latest turn. `kind` is what it was made for: None stands for a conversation that somebody asked for; else it
+    is one made for a `response`, a `chat.completion` or a `message` that named none. Times are seconds since the
+    epoch."""
 
     id: str
     user: str | None = None
@@ -24,6 +26,7 @@ class ConversationRecord(msgspec.Struct, frozen=True, omit_defaults=True, kw_onl
     metadata: dict[str, str] | None = None
     created_at: float = 0.0
     updated_at: float = 0.0
+    kind: str | None = msgspec.field(default=None, name="made_for")  # in an export, `kind` says what a line is
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -35,13 +38,15 @@ HEAD: Final = Head()
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which conversations: all conditions that are not None hold. `metadata` are pairs that must be there; `status` is
-    that of the latest turn; `since` and `until` bound the last update, `since` inclusive."""
+    that of the latest turn; `since` and `until` bound the last update, `since` inclusive. `kind` is the record's, and
+    `conversation` stands for None there."""
 
     user: str | None = None
     metadata: dict[str, str] | None = None
     status: TurnStatus | None = None
     since: float | None = None
     until: float | None = None
+    kind: str | None = None
 
 
 EVERYTHING: Final = Filter()
@@ -80,6 +85,21 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float | None = None
     idle_s: float | None = None
     keep: int | None = None
+
+
+class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key of a server on this store. Whoever shows it is this tenant. Kept of it is its `digest`: the SHA-256 of
+    the whole key, 32 bytes. `name` is for people. One with `revoked_at` is good for nothing any more. The limits are
+    for all calls under this key together; None is no limit. Times are seconds since the epoch."""
+
+    id: str
+    tenant: str
+    digest: bytes
+    name: str | None = None
+    created_at: float
+    revoked_at: float | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
 
 
 class Collected(msgspec.Struct, frozen=True):

@@ -17,15 +17,16 @@ from multiturn.request import NamedTool, OutputSchema, Settings, ToolChoice, Too
 
 
 class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks of our server. `user` is its `metadata.user_id`. Fields that we do not know are in
-    `settings.extra`; so is the whole list of tools where some are Anthropic's own, or have habits that only Anthropic
-    knows. How thinking is shown, and cache markers, are left to the dialect."""
+    """What a client asks of our server. `user` is its `metadata.user_id`. `native` are fields for a model that is asked
+    in this format too: those that we do not know, and the whole list of tools where some are Anthropic's own, or have
+    habits that only Anthropic knows. How thinking is shown, and cache markers, are left to the dialect."""
 
     messages: tuple[Message, ...]
     instructions: str | None = None
     model: str | None = None
     tools: tuple[ToolSpec, ...] = ()
     settings: Settings = Settings()
+    native: dict[str, Any] = {}
     stream: bool = False
     user: str | None = None
 
@@ -112,19 +113,20 @@ def _request(asked: _Body, body: bytes, provider: str, native: bool) -> ServerRe
     if not asked.messages:
         raise InvalidInput("messages: there must be at least one")
     tools, all_tools = _tools(asked.tools or [])
-    extra = _extra(body) | ({} if all_tools is None else {"tools": all_tools})
+    others = _others(body) | ({} if all_tools is None else {"tools": all_tools})
     return ServerRequest(
         messages=to_messages(asked.messages, provider, native),
         instructions=_instructions(asked.system),
         model=asked.model,
         tools=tools,
-        settings=_settings(asked, extra),
+        settings=_settings(asked),
+        native=others,
         stream=bool(asked.stream),
         user=asked.metadata.user_id if asked.metadata else None,
     )
 
 
-def _extra(body: bytes) -> dict[str, Any]:
+def _others(body: bytes) -> dict[str, Any]:
     """The fields that `_Body` does not know, without those that are null."""
     unknown = {name: raw for name, raw in read(_FIELDS, body).items() if name not in _Body.__struct_fields__}
     return {name: value for name, raw in unknown.items() if (value := read(_ANY, raw)) is not None}
@@ -161,7 +163,7 @@ def _spec(tool: _Tool, place: str) -> ToolSpec:
 # --- settings -------------------------------------------------------------------------------------------------------
 
 
-def _settings(asked: _Body, extra: dict[str, Any]) -> Settings:
+def _settings(asked: _Body) -> Settings:
     choice = asked.tool_choice
     return Settings(
         temperature=asked.temperature,
@@ -172,7 +174,6 @@ def _settings(asked: _Body, extra: dict[str, Any]) -> Settings:
         tool_choice=_choice(choice),
         parallel_tool_calls=False if choice is not None and choice.disable_parallel_tool_use else None,
         output=_output(asked.output_config),
-        extra=extra or None,
     )
 
 

@@ -21,10 +21,13 @@ from multiturn.errors import (
     RequestRejected,
     RequestTooLarge,
     TimedOut,
+    TooLong,
+    Unauthorized,
     UnknownModel,
 )
 from multiturn.formats.anthropic.citations import citation_fields
 from multiturn.formats.anthropic.replies import block_fields, message_fields, stop_fields, usage_fields
+from multiturn.formats.decoding import UNREADABLE
 from multiturn.formats.sse import encode_event
 from multiturn.messages import Citation, Part, Reasoning, Text, ToolCall, Usage
 
@@ -41,6 +44,7 @@ class _Block:
     def __init__(self, index: int, kind: str) -> None:
         self.index = index
         self.kind = kind
+        self.ended = False
         self._pieces: list[str] = []
 
     def grow(self, text: str) -> None:
@@ -52,20 +56,27 @@ class _Block:
 
 
 class StreamEncoder:
-    """One answer as server-sent events: `encode` for each delta, then `finish`, or `fail` in its place. `provider` is
-    whose opaque blocks may be shown as they are.
+    """One answer as server-sent events: `begin`, which may be left out, `encode` for each delta, then `finish`, or
+    `fail` in its place. `provider` is whose opaque blocks may be shown as they are.
 
-    Blocks that grow end with the answer, since the signature of thinking and the citations of a text are known only
-    then. Texts that follow one another are one block, and so have their citations together."""
+    A block ends before the next one begins, but for a call whose arguments are not whole yet. Where the answer may be
+    `signed`, thinking and texts end with it, since the signature of thinking and the citations of a text are known only
+    then; where not, a text that another block follows has no citations. Texts that follow one another are one block,
+    and so have their citations together."""
 
-    def __init__(self, *, id: str, model: str, provider: str = "anthropic") -> None:
+    def __init__(self, *, id: str, model: str, provider: str = "anthropic", signed: bool = True) -> None:
         self._start = message_fields(id, model)
         self._provider = provider
+        self._signed = signed
         self._begun = False
         self._count = 0  # blocks begun
         self._growing: list[_Block] = []
         self._last: _Block | None = None  # what the next text may belong to
         self._calls: dict[int, _Block] = {}
+
+    def begin(self) -> bytes:
+        """The start of the message, which else comes with the first event."""
+        return self._started()
 
     def encode(self, delta: Delta) -> bytes:
         """The events for this delta; empty where the format has no place for it."""
@@ -90,8 +101,8 @@ class StreamEncoder:
         late = _Late(message.parts)
         events = [self._started()]
         for block in self._growing:
-            events += (self._delta(block, fields) for fields in late.deltas(block))
-            events.append(_event("content_block_stop", {"index": block.index}))
+            owed = [self._delta(block, fields) for fields in late.deltas(block)]
+            events += [] if block.ended else [*owed, self._end(block)]
         counts = usage_fields(usage or message.usage or Usage())
         events.append(_event("message_delta", {"delta": stop_fields(message), "usage": counts}))
         return b"".join([*events, _event("message_stop", {})])
@@ -108,16 +119,28 @@ class StreamEncoder:
         return _event("message_start", {"message": {**message, "usage": usage_fields(Usage())}})
 
     def _begin(self, content_block: Any) -> bytes:
+        ends = [self._end(block) for block in self._growing if not block.ended and self._is_whole(block)]
         index, self._count = self._count, self._count + 1
-        return self._started() + _event("content_block_start", {"index": index, "content_block": content_block})
+        start = _event("content_block_start", {"index": index, "content_block": content_block})
+        return b"".join([self._started(), *ends, start])
+
+    def _is_whole(self, block: _Block) -> bool:
+        """Whether nothing more can come to a block that another one follows."""
+        if block.kind in ("text", "thinking"):
+            return not self._signed
+        return block.kind == "function" and _is_json(block.text)
+
+    def _end(self, block: _Block) -> bytes:
+        block.ended = True
+        return _event("content_block_stop", {"index": block.index})
 
     def _grow(self, kind: str, text: str) -> bytes:
         start = b""
         if self._last is None or self._last.kind != kind:
             empty = {"text": ""} if kind == "text" else {"thinking": "", "signature": ""}
             self._last = _Block(self._count, kind)
-            self._growing.append(self._last)
             start = self._begin({"type": kind, **empty})
+            self._growing.append(self._last)
         self._last.grow(text)
         return start + self._delta(self._last, {"type": f"{kind}_delta", kind: text})
 
@@ -125,14 +148,15 @@ class StreamEncoder:
         start = b""
         if delta.index not in self._calls:
             block = self._calls[delta.index] = _Block(self._count, delta.kind)
-            self._growing.append(block)
             self._last = None
             start = self._begin({"type": "tool_use", "id": delta.call_id, "name": delta.name, "input": {}})
+            self._growing.append(block)
             if delta.kind == "custom":
                 start += self._delta(block, _piece_of_input(_CUSTOM_START))
         block = self._calls[delta.index]
         piece = _escaped(delta.arguments) if block.kind == "custom" else delta.arguments
-        return start + (self._delta(block, _piece_of_input(piece)) if piece else b"")
+        block.grow(piece)
+        return start + (self._delta(block, _piece_of_input(piece)) if piece and not block.ended else b"")
 
     def _whole(self, content_block: Any) -> bytes:
         """A block that comes at once."""
@@ -149,6 +173,14 @@ _CUSTOM_START, _CUSTOM_END = '{"input":"', '"}'  # around the text of a custom t
 
 def _piece_of_input(text: str) -> dict[str, Any]:
     return {"type": "input_json_delta", "partial_json": text}
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (*UNREADABLE, RecursionError):
+        return False
+    return True
 
 
 def _escaped(text: str) -> str:
@@ -197,7 +229,7 @@ def encode_error(error: Exception, *, request_id: str | None = None) -> tuple[in
     nothing of its inside."""
     status, type = _as_server(error)
     message = str(error) if isinstance(error, MultiturnError) else "The server failed; its log says why."
-    if isinstance(error, ContextOverflow) and "prompt is too long" not in message:
+    if isinstance(error, ContextOverflow | TooLong) and "prompt is too long" not in message:
         message = f"prompt is too long: {message}"  # clients know it by these words alone
     body = {"type": "error", "error": {"type": type, "message": message}, "request_id": request_id}
     return status, _encoder.encode(body)
@@ -208,6 +240,8 @@ def _as_server(error: Exception) -> tuple[int, str]:
     match error:
         case UnknownModel() | ModelNotFound() | NotFound():
             return 404, "not_found_error"
+        case Unauthorized():
+            return 401, "authentication_error"
         case MissingKey():
             return 500, "api_error"
         case InvalidInput():

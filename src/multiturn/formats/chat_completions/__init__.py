@@ -7,17 +7,19 @@ Not carried, in either direction: log probabilities, `<think>` tags inside the t
 """
 
 from multiturn.formats.chat_completions.dialect import Dialect
-from multiturn.formats.chat_completions.incoming import ServerRequest, decode_request
+from multiturn.formats.chat_completions.incoming import ECHOED, ServerRequest, decode_request
 from multiturn.formats.chat_completions.incoming_messages import decode_messages
 from multiturn.formats.chat_completions.messages import CANNOT_CARRY, encode_messages
 from multiturn.formats.chat_completions.outgoing import StreamEncoder, encode_error
 from multiturn.formats.chat_completions.replies import decode_reply, encode_reply
 from multiturn.formats.chat_completions.requests import encode_request, path
+from multiturn.formats.chat_completions.stored import stored_messages
 from multiturn.formats.chat_completions.streams import StreamDecoder, stream_decoder
 from multiturn.formats.failures import decode_error
 
 __all__ = [
     "CANNOT_CARRY",
+    "ECHOED",
     "Dialect",
     "ServerRequest",
     "StreamDecoder",
@@ -31,5 +33,6 @@ __all__ = [
     "encode_reply",
     "encode_request",
     "path",
+    "stored_messages",
     "stream_decoder",
 ]

@@ -16,17 +16,20 @@ from multiturn.request import NamedTool, OutputSchema, Settings, ToolChoice, Too
 
 
 class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks of our server. Fields that we do not know are in `settings.extra`."""
+    """What a client asks of our server. `native` are the fields that we do not know, for a model that is asked in this
+    format too; `echo` those that a stored completion repeats, as they came, views of the body."""
 
     messages: tuple[Message, ...]
     model: str | None = None
     tools: tuple[ToolSpec, ...] = ()
     settings: Settings = Settings()
+    native: dict[str, Any] = {}
     stream: bool = False
     include_usage: bool = False
     store: bool | None = None
     metadata: dict[str, str] | None = None
     user: str | None = None
+    echo: dict[str, Raw] = {}
 
 
 class _Function(msgspec.Struct):
@@ -94,6 +97,19 @@ _BODY = msgspec.json.Decoder(_Body)
 _FIELDS = msgspec.json.Decoder(dict[str, Raw])
 _ANY = msgspec.json.Decoder()
 _LEGACY = {"functions": "tools", "function_call": "tool_choice"}
+ECHOED = (
+    "frequency_penalty",
+    "presence_penalty",
+    "response_format",
+    "seed",
+    "service_tier",
+    "temperature",
+    "tool_choice",
+    "tools",
+    "top_p",
+    "user",
+)
+"""What a stored completion repeats of its request: platform.openai.com/docs/api-reference/chat/get."""
 
 
 def decode_request(body: bytes, *, provider: str = "openai") -> ServerRequest:
@@ -102,26 +118,31 @@ def decode_request(body: bytes, *, provider: str = "openai") -> ServerRequest:
     asked = read_request(_BODY, body, types=CONTENT_TYPES)
     if not asked.messages:
         raise InvalidInput("messages: there must be at least one")
+    if asked.n is not None and asked.n < 1:
+        raise InvalidInput(f"n: must be at least 1, not {asked.n}")
+    fields = read(_FIELDS, body)
     return ServerRequest(
         messages=to_messages(asked.messages, provider),
         model=asked.model,
         tools=tuple(_tool(tool) for tool in asked.tools or ()),
-        settings=_settings(asked, _extra(body)),
+        settings=_settings(asked),
+        native=_native(fields),
         stream=bool(asked.stream),
         include_usage=bool(asked.stream_options and asked.stream_options.include_usage),
         store=asked.store,
         metadata=asked.metadata,
         user=asked.user,
+        echo={name: fields[name] for name in ECHOED if name in fields and bytes(fields[name]) != b"null"},
     )
 
 
-def _extra(body: bytes) -> dict[str, Any]:
+def _native(fields: dict[str, Raw]) -> dict[str, Any]:
     """The fields that `_Body` does not know, without those that are null."""
-    unknown = {name: raw for name, raw in read(_FIELDS, body).items() if name not in _Body.__struct_fields__}
-    extra = {name: value for name, raw in unknown.items() if (value := read(_ANY, raw)) is not None}
-    for name in _LEGACY.keys() & extra.keys():
+    unknown = {name: raw for name, raw in fields.items() if name not in _Body.__struct_fields__}
+    native = {name: value for name, raw in unknown.items() if (value := read(_ANY, raw)) is not None}
+    for name in _LEGACY.keys() & native.keys():
         raise InvalidInput(f"{name}: this field is gone from the API; use {_LEGACY[name]}")
-    return extra
+    return native
 
 
 # --- tools and settings ---------------------------------------------------------------------------------------------
@@ -140,7 +161,7 @@ def _own(raw: Raw) -> Raw | None:
     return None if data in (b"", b"null") else Raw(data)
 
 
-def _settings(asked: _Body, extra: dict[str, Any]) -> Settings:
+def _settings(asked: _Body) -> Settings:
     return Settings(
         temperature=asked.temperature,
         top_p=asked.top_p,
@@ -154,7 +175,6 @@ def _settings(asked: _Body, extra: dict[str, Any]) -> Settings:
         tool_choice=_tool_choice(asked.tool_choice),
         parallel_tool_calls=asked.parallel_tool_calls,
         output=_output(asked.response_format),
-        extra=extra or None,
     )
 
 

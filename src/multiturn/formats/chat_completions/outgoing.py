@@ -21,6 +21,8 @@ from multiturn.errors import (
     RequestRejected,
     RequestTooLarge,
     TimedOut,
+    TooLong,
+    Unauthorized,
     UnknownModel,
 )
 from multiturn.formats.chat_completions.replies import finish_reason_for, message_fields, usage_fields
@@ -141,8 +143,12 @@ def _as_server(error: Exception) -> tuple[int, str, str | None]:
     match error:
         case UnknownModel() | ModelNotFound():
             return 404, "invalid_request_error", "model_not_found"
+        case Unauthorized():
+            return 401, "invalid_request_error", "invalid_api_key"
         case MissingKey():
             return 500, "server_error", "missing_key"
+        case TooLong():
+            return 400, "invalid_request_error", "context_length_exceeded"
         case InvalidInput():
             return 400, "invalid_request_error", None
         case NotFound():

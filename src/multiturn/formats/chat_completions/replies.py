@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -119,12 +119,16 @@ def _tool_call(call: ReplyToolCall) -> ToolCall:
 
 # --- as a server ----------------------------------------------------------------------------------------------------
 
+_NO_MORE: Mapping[str, Any] = {}
 KNOWN_FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter")
 
 
-def encode_reply(answer: Answer, *, id: str, created: int, model: str, usage: Usage | None = None) -> bytes:
-    """The body of a reply. `created` is in whole seconds since the epoch; without `usage`, the answer's own is told.
-    Thinking goes into `reasoning_content` and pictures into `images`, as DeepSeek and OpenRouter do it."""
+def encode_reply(
+    answer: Answer, *, id: str, created: int, model: str, usage: Usage | None = None, more: Mapping[str, Any] = _NO_MORE
+) -> bytes:
+    """The body of a reply. `created` is in whole seconds since the epoch; without `usage`, the answer's own is told;
+    `more` are fields that a stored completion has beside. Thinking goes into `reasoning_content` and pictures into
+    `images`, as DeepSeek and OpenRouter do it."""
     usage = usage or answer.message.usage
     body = {
         "id": id,
@@ -133,7 +137,9 @@ def encode_reply(answer: Answer, *, id: str, created: int, model: str, usage: Us
         "model": model,
         "choices": [_choice(n, message) for n, message in enumerate((answer.message, *answer.alternatives))],
     }
-    return _encoder.encode(body if usage is None else {**body, "usage": usage_fields(usage)})
+    if usage is not None:
+        body["usage"] = usage_fields(usage)
+    return _encoder.encode({**body, **more})
 
 
 def _choice(index: int, message: Message) -> dict[str, Any]:

@@ -9,8 +9,8 @@ Not carried, in either direction: log probabilities, annotations and contents of
 from multiturn.formats.responses.dialect import Dialect
 from multiturn.formats.responses.echo import Echo
 from multiturn.formats.responses.failures import decode_error
-from multiturn.formats.responses.incoming import ServerRequest, decode_request
-from multiturn.formats.responses.incoming_messages import decode_messages
+from multiturn.formats.responses.incoming import ServerRequest, check_metadata, decode_request
+from multiturn.formats.responses.incoming_messages import decode_messages, references
 from multiturn.formats.responses.item_ids import Place, item_id, place_of
 from multiturn.formats.responses.messages import CANNOT_CARRY, encode_messages
 from multiturn.formats.responses.outgoing import StreamEncoder, encode_error
@@ -28,6 +28,7 @@ __all__ = [
     "ServerRequest",
     "StreamDecoder",
     "StreamEncoder",
+    "check_metadata",
     "decode_error",
     "decode_messages",
     "decode_reply",
@@ -41,5 +42,6 @@ __all__ = [
     "item_id",
     "path",
     "place_of",
+    "references",
     "stream_decoder",
 ]

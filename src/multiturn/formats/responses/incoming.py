@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 from multiturn.errors import InvalidInput
 from multiturn.formats.decoding import read, read_request
@@ -22,7 +23,8 @@ class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `native` is what only a provider of this API understands, as it came: tools that are no functions, choices among
     them, `truncation`, `service_tier` and fields that we do not know. For a model that is asked through this API, it
-    goes into `Settings.extra`. `echo` is what the response repeats."""
+    goes into `Settings.extra`; `beyond` names what any other model cannot make up for. `echo` is what the response
+    repeats."""
 
     messages: tuple[Message, ...]
     model: str | None = None
@@ -40,6 +42,11 @@ class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     native: dict[str, Any] = {}
     echo: Echo = Echo()
+
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """The fields of `native` that change what is answered, without tools and choices among them."""
+        return tuple(name for name in self.native if name not in _HINTS and name not in ("tools", "tool_choice"))
 
 
 class _Conversation(msgspec.Struct):
@@ -63,8 +70,11 @@ class _Reasoning(msgspec.Struct):
     effort: str | None = None
 
 
+_Name: TypeAlias = Annotated[str, Meta(max_length=64)]
+
+
 class _Body(msgspec.Struct):
-    input: str | list[Raw] | None = None
+    input: Annotated[str, Meta(max_length=10_485_760)] | list[Raw] | None = None
     model: str | None = None
     instructions: str | None = None
     previous_response_id: str | None = None
@@ -74,13 +84,13 @@ class _Body(msgspec.Struct):
     parallel_tool_calls: bool | None = None
     text: _Text | None = None
     reasoning: _Reasoning | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    top_logprobs: int | None = None
-    max_output_tokens: int | None = None
-    max_tool_calls: int | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    max_output_tokens: Annotated[int, Meta(ge=16)] | None = None
+    max_tool_calls: Annotated[int, Meta(ge=1)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     include: list[str] | None = None
     store: bool | None = None
@@ -89,8 +99,8 @@ class _Body(msgspec.Struct):
     stream_options: dict[str, Any] | None = None
     service_tier: str | None = None
     metadata: dict[str, str] | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
+    safety_identifier: _Name | None = None
+    prompt_cache_key: _Name | None = None
     user: str | None = None
 
 
@@ -116,16 +126,32 @@ _NATIVE = (
 )
 
 
-def decode_request(body: bytes, *, provider: str = "openai") -> ServerRequest:
+_HINTS = frozenset(
+    {
+        *("include", "max_tool_calls", "reasoning", "safety_identifier", "service_tier", "text", "truncation", "user"),
+        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+    }
+)
+"""What a model may go without. `reasoning` and `text` are here what is left of them, as how much a model is to say."""
+
+
+def decode_request(
+    body: bytes,
+    *,
+    provider: str = "openai",
+    items: Mapping[str, Message] = MappingProxyType({}),
+    known: Collection[str] = (),
+) -> ServerRequest:
     """The request that this body of `POST /responses` makes. `provider` is whose ids, encrypted thinking and opaque
-    items may be in it. Raises `InvalidInput`, whose message begins with the field: `input[2].content[0].type: …`."""
+    items may be in it; `items` are those that references may lead to, by their ids; those with `known` ids are passed
+    over. Raises `InvalidInput`, whose message begins with the field: `input[2].content[0].type: …`."""
     asked = read_request(_BODY, body, "")
     _check(asked)
     tools = [(f"tools[{nth}]", tool) for nth, tool in enumerate(asked.tools or ())]
     fields = {name: raw for name, raw in read(FIELDS, body).items() if own(raw) is not None}
     conversation = asked.conversation.id if isinstance(asked.conversation, _Conversation) else asked.conversation
     return ServerRequest(
-        messages=to_messages(asked.input if asked.input is not None else [], provider),
+        messages=to_messages(asked.input if asked.input is not None else [], provider, items, known),
         model=asked.model,
         instructions=asked.instructions,
         previous_response_id=asked.previous_response_id,
@@ -149,8 +175,23 @@ def _check(asked: _Body) -> None:
         raise InvalidInput("conversation: it cannot be given together with previous_response_id")
     if not asked.input and asked.input != "" and asked.previous_response_id is None and asked.conversation is None:
         raise InvalidInput("input: there must be at least one item")
+    check_metadata(asked.metadata)
     if asked.background and asked.store is False:
         raise InvalidInput("background: a response that runs in the background has to be stored; leave out store=false")
+
+
+def check_metadata(metadata: Mapping[str, str] | None) -> None:
+    """Raise `InvalidInput` for metadata that is longer than this API lets it be: 16 pairs, names of 64 characters and
+    values of 512."""
+    if not metadata:
+        return
+    if len(metadata) > 16:
+        raise InvalidInput(f"metadata: it holds {len(metadata)} pairs, and may hold 16")
+    for name, value in metadata.items():
+        if not 0 < len(name) <= 64:
+            raise InvalidInput(f"metadata: the name {name[:80]!r} has {len(name)} characters; it may have 1 to 64")
+        if len(value) > 512:
+            raise InvalidInput(f"metadata.{name}: the value has {len(value)} characters, and may have 512")
 
 
 def _native(asked: _Body, fields: dict[str, Raw], tools: Sequence[tuple[str, Raw]]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ made are dropped: they name a place here (`item_ids`), and nothing that a provid
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -18,11 +19,13 @@ from multiturn.formats.decoding import UNREADABLE, encode_items, read, read_requ
 from multiturn.formats.media import AUDIO_TYPES, file_type, from_base64, from_data_url
 from multiturn.formats.responses.annotations import citations_of
 from multiturn.formats.responses.calls import call_of
+from multiturn.formats.responses.compaction import compaction, opened
 from multiturn.formats.responses.item_ids import place_of
 from multiturn.formats.responses.readings import reasoning_of
 from multiturn.formats.responses.wire import (
     CONTENT_TYPES,
     KIND,
+    REASONING,
     IncomingContent,
     IncomingCustomCall,
     IncomingFunctionCall,
@@ -81,20 +84,39 @@ def decode_messages(input: str | Sequence[Mapping[str, object]], *, provider: st
     return to_messages(items, provider)
 
 
-def to_messages(input: str | Sequence[Raw], provider: str) -> tuple[Message, ...]:
+def to_messages(
+    input: str | Sequence[Raw],
+    provider: str,
+    items: Mapping[str, Message] = MappingProxyType({}),
+    known: Collection[str] = (),
+    *,
+    place: str = "input",
+) -> tuple[Message, ...]:
+    """As `decode_messages`, of items as JSON; `items` are those that references may lead to, by their ids, and `known`
+    the ids of those that are passed over. `place` is where errors say that they stand."""
     if isinstance(input, str):
         return (Message("user", (Text(text=input),) if input else ()),)
-    reading = _Reading(provider)
+    reading = _Reading(provider, items, known)
     for nth, item in enumerate(input):
-        reading.add(item, f"input[{nth}]")
+        reading.add(item, f"{place}[{nth}]")
     return reading.messages()
+
+
+def references(messages: Sequence[Message]) -> list[str]:
+    """The ids of the items that these messages only refer to: those that `items` did not have."""
+    parts = (part for message in messages for part in message.parts)
+    referring = (part.data for part in parts if isinstance(part, Opaque) and part.kind == "item_reference")
+    return [str(read_request(KIND, data, "input").id) for data in referring]
 
 
 class _Reading:
     """Items in, messages out."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, items: Mapping[str, Message], known: Collection[str]) -> None:
         self._provider = provider
+        self._items = items
+        self._known = known
+        self._referred: Message | None = None  # the answer that references have made up, if it is the last message
         self._messages: list[Message] = []
         self._answer: list[Part] = []  # of the answer that is being read
 
@@ -103,8 +125,11 @@ class _Reading:
         return tuple(self._messages)
 
     def add(self, item: Raw, place: str) -> None:
-        known = read_request(KIND, item, place)
-        kind = known.type or ("message" if known.role is not None else "item_reference")
+        found = read_request(KIND, item, place)
+        id = found.id if isinstance(found.id, str) else ""
+        if id in self._known:
+            return
+        kind = found.type or ("message" if found.role is not None else "item_reference")
         match kind:
             case "message":
                 self._add_message(read_request(_MESSAGE, item, place, CONTENT_TYPES), place)
@@ -120,6 +145,10 @@ class _Reading:
                 shown = tuple(part for part in parts if isinstance(part, Text | Image | Audio | Video | File))
                 of: Literal["function", "custom"] = "custom" if kind == "custom_tool_call_output" else "function"
                 self._said(Message("tool", (ToolResult(call_id=output.call_id, parts=shown, kind=of),)))
+            case "item_reference" if id in self._items:
+                self._add_stored(self._items[id])
+            case "compaction" if text := opened(read_request(REASONING, item, place).encrypted_content or ""):
+                self._said(compaction(text))
             case "image_generation_call" if (picture := _our_picture(item)) is not None:
                 self._answer.append(picture)
             case _:
@@ -154,6 +183,15 @@ class _Reading:
             self._said(Message("tool", (part,), origin=self._origin))
         else:
             self._answer.append(part)
+
+    def _add_stored(self, message: Message) -> None:
+        """An item that a reference led to. Those of one answer belong together, as they were."""
+        last = self._referred if not self._answer and self._messages and self._messages[-1] is self._referred else None
+        if last is not None and message.role == "assistant" and last.origin == message.origin:
+            self._messages.pop()
+            message = msgspec.structs.replace(last, parts=last.parts + message.parts)
+        self._said(message)
+        self._referred = message if message.role == "assistant" else None
 
     def _said(self, message: Message) -> None:
         self._end_answer()

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
-from multiturn.errors import NotFound, ProviderFailed, StateLost
+from multiturn.errors import NotFound, ProviderFailed, StateLost, TooLong
 from multiturn.formats import chat_completions
 from multiturn.formats.responses.echo import Echo
 from multiturn.formats.responses.item_ids import item_id
@@ -36,16 +36,26 @@ class StreamEncoder:
     only it knows their citations and encrypted content.
 
     `summaries` says that thinking comes as summaries of it. An empty `TextDelta` or `ReasoningDelta` begins a new item
-    of its kind. `frame` is given every event; after the last one, server-sent events end with `[DONE]`."""
+    of its kind. `encrypted` says whether encrypted thinking is told. `frame` is given every event; after the last one,
+    server-sent events end with `[DONE]`."""
 
     def __init__(
-        self, echo: Echo, *, id: str, created: int, model: str, summaries: bool = False, frame: Frame = as_sse
+        self,
+        echo: Echo,
+        *,
+        id: str,
+        created: int,
+        model: str,
+        summaries: bool = False,
+        encrypted: bool = True,
+        frame: Frame = as_sse,
     ) -> None:
         self.sequence = 0
         """The number of the next event."""
         self._echo = echo
         self._id, self._created, self._model = id, created, model
         self._thinking: TextType = "summary_text" if summaries else "reasoning_text"
+        self._encrypted = encrypted
         self._frame = frame
         self._end = b"data: [DONE]\n\n" if frame is as_sse else b""
         self._items: list[TellingItem] = []
@@ -67,7 +77,7 @@ class StreamEncoder:
     def settle(self, message: Message) -> bytes:
         """The end of the items told so far, which are those of `message`; what of it has not been told is told whole.
         For a run that goes on after it: with what a server's own tools gave back, and what the model made of that."""
-        begin, groups = self.begin(), list(groups_of(message))
+        begin, groups = self.begin(), list(groups_of(message, encrypted=self._encrypted))
         kinds = [item.kind for item in self._items[self._settled :]]
         agreed = kinds == [kind_of(group) for group in groups[: len(kinds)]]
         events = [event for group in groups[len(kinds) :] for event in self._whole(group)] if agreed else []
@@ -159,7 +169,7 @@ class StreamEncoder:
             yield from self._calls[delta.index].add_arguments(delta.arguments)
 
     def _part(self, part: Part) -> Iterator[Told]:
-        match shown(part):
+        match shown(part, encrypted=self._encrypted):
             case Text(text=text):
                 yield from self._text((), "output_text", text)
             case Refusal(text=text):
@@ -214,6 +224,9 @@ def encode_error(error: Exception) -> tuple[int, bytes]:
                 "code": "previous_response_not_found",
             }
             return 400, _encoder.encode({"error": fields})
+        case TooLong():
+            fields = {"type": "invalid_request_error", "param": "input", "code": "context_length_exceeded"}
+            return 400, _encoder.encode({"error": {"message": str(error), **fields}})
         case StateLost():  # the provider's loss, not that of the client's own response
             return 502, chat_completions.encode_error(ProviderFailed(str(error)))[1]
     return chat_completions.encode_error(error)

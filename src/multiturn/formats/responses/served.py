@@ -8,11 +8,13 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Raw
 
+from multiturn import errors
 from multiturn.deltas import Answer
-from multiturn.errors import ContextOverflow, InvalidInput, MultiturnError, RateLimited, RequestRejected
+from multiturn.errors import ContextOverflow, InvalidInput, MultiturnError, RateLimited, RequestRejected, TooLong
 from multiturn.formats.responses.echo import Echo, echo_fields
 from multiturn.formats.responses.served_items import encode_items, reason_of
 from multiturn.messages import Message, Usage
+from multiturn.turns import Fault
 
 Status: TypeAlias = Literal["completed", "incomplete", "failed", "cancelled", "in_progress", "queued"]
 
@@ -44,13 +46,17 @@ def encode_response(
     created: int,
     model: str,
     status: Status | None = None,
+    reason: str | None = None,
     completed: int | None = None,
     usage: Usage | None = None,
-    error: Exception | None = None,
+    error: Exception | Fault | None = None,
+    encrypted: bool = True,
 ) -> bytes:
     """A response whose output are these messages. Without a `status`, it is as the last of them ended; `failed` goes
-    with its `error`. Without `usage`, the messages' own is told."""
+    with its `error`, `incomplete` with its `reason` where the last message does not tell it. Without `usage`, the
+    messages' own is told. `encrypted` says whether encrypted thinking is shown."""
     last = output[-1] if output else None
+    whole = status in (None, "completed")
     spent = [message.usage for message in output if message.usage]
     fields = response_fields(
         echo,
@@ -58,9 +64,9 @@ def encode_response(
         created=created,
         model=model,
         status=status or status_of(last),
-        reason=reason_of(last),
+        reason=reason or reason_of(last),
         completed=completed,
-        output=map(Raw, encode_items(output, response_id=id)),
+        output=map(Raw, encode_items(output, response_id=id, encrypted=encrypted, whole=whole)),
         usage=usage or (sum(spent, start=Usage()) if spent else None),
         error=error,
     )
@@ -78,7 +84,7 @@ def response_fields(
     completed: int | None = None,
     output: Iterable[object] = (),
     usage: Usage | None = None,
-    error: Exception | None = None,
+    error: Exception | Fault | None = None,
 ) -> dict[str, Any]:
     """Every field of a response. `reason` is why it is incomplete."""
     done = status == "completed"
@@ -116,18 +122,17 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
     return fields if usage.cost_usd is None else {**fields, "cost": usage.cost_usd}
 
 
-def error_fields(error: Exception) -> dict[str, Any]:
+def error_fields(error: Exception | Fault) -> dict[str, Any]:
     """What a failed response says of its error. What is not ours tells nothing of its inside."""
-    known = isinstance(error, MultiturnError)
-    return {"code": _code_of(error), "message": str(error) if known else "The server failed; its log says why."}
+    kind: object = getattr(errors, error.kind, None) if isinstance(error, Fault) else type(error)
+    if not isinstance(kind, type) or not issubclass(kind, MultiturnError):
+        return {"code": "server_error", "message": "The server failed; its log says why."}
+    return {"code": _code_of(kind), "message": error.message if isinstance(error, Fault) else str(error)}
 
 
-def _code_of(error: Exception) -> str:
-    match error:
-        case RateLimited():
-            return "rate_limit_exceeded"
-        case ContextOverflow():
-            return "context_length_exceeded"
-        case InvalidInput() | RequestRejected():
-            return "invalid_prompt"
-    return "server_error"
+def _code_of(kind: type[MultiturnError]) -> str:
+    if issubclass(kind, RateLimited):
+        return "rate_limit_exceeded"
+    if issubclass(kind, (ContextOverflow, TooLong)):
+        return "context_length_exceeded"
+    return "invalid_prompt" if issubclass(kind, (InvalidInput, RequestRejected)) else "server_error"

@@ -5,6 +5,7 @@ sees its own ids again only in what is opaque.
   content.
 - A picture that a model made is an `image_generation_call`; other media in an answer are told in words.
 - Opaque items are shown as they are, where they are items of this API.
+- Encrypted thinking is shown to those who ask for it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from msgspec import Raw
 
 from multiturn.formats.responses.annotations import annotations_for
 from multiturn.formats.responses.calls import call_item
+from multiturn.formats.responses.compaction import is_compaction, sealed
 from multiturn.formats.responses.content import input_content
 from multiturn.formats.responses.grouping import Word, grouped, phase_of
 from multiturn.formats.responses.item_ids import Side, item_id
@@ -53,17 +55,25 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode_items(
-    messages: Sequence[Message], *, response_id: str, side: Side = "output", first: int = 0
+    messages: Sequence[Message],
+    *,
+    response_id: str,
+    side: Side = "output",
+    first: int = 0,
+    encrypted: bool = True,
+    whole: bool = True,
 ) -> list[bytes]:
     """The items that show these messages, of all roles, as JSON. They are the input or the output of this response,
-    from its item number `first` on."""
+    from its item number `first` on. `encrypted` says whether encrypted thinking is shown; `whole` whether the last item
+    has come to its end, as far as it does not tell itself."""
     custom = {call.call_id for message in messages for call in message.tool_calls if call.kind == "custom"}
     items: list[bytes] = []
     for message in messages:
-        groups = list(groups_of(message))
+        groups = list(groups_of(message, encrypted=encrypted))
+        is_cut = reason_of(message) is not None or (message is messages[-1] and not whole)
         for group in groups:
             id = item_id(prefix_of(group), response_id, side, first + len(items))
-            cut = group is groups[-1] and reason_of(message) is not None
+            cut = is_cut and group is groups[-1]
             item = item_of(group, id, status="incomplete" if cut else "completed", custom=custom)
             items.append(_encoder.encode(item))
     return items
@@ -74,20 +84,45 @@ def reason_of(message: Message | None) -> str | None:
     return None if message is None else _REASONS.get(message.finish_reason or "")
 
 
-def groups_of(message: Message) -> Iterator[Group]:
+def groups_of(message: Message, *, encrypted: bool = True) -> Iterator[Group]:
     """What makes an item each. Of a message that is no answer: its results and opaque items, then the rest of it, as a
     message."""
+    if is_compaction(message):
+        yield message
+        return
     if message.role == "assistant":
-        yield from grouped(part for part in map(shown, message.parts) if part is not None)
+        parts = (shown(part, encrypted=encrypted) for part in message.parts)
+        yield from grouped(part for part in parts if part is not None)
         return
     yield from (part for part in message.parts if isinstance(part, ToolResult) or is_item(part))
     if any(not isinstance(part, ToolResult | Opaque) for part in message.parts) or not message.parts:
         yield message
 
 
-def shown(part: Part) -> Part | None:
+def places_of(message: Message) -> list[tuple[int, ...]]:
+    """For each of its items, which parts of the message stand in it."""
+    if is_compaction(message):
+        return [tuple(range(len(message.parts)))]
+    places: list[tuple[int, ...]] = []
+    if message.role == "assistant":
+        seen = [n for n, part in enumerate(message.parts) if shown(part) is not None]
+        for group in groups_of(message):
+            count = len(group) if isinstance(group, tuple) else 1
+            places.append(tuple(seen[:count]))
+            del seen[:count]
+        return places
+    alone = [n for n, part in enumerate(message.parts) if isinstance(part, ToolResult) or is_item(part)]
+    places = [(n,) for n in alone]
+    if len(list(groups_of(message))) > len(alone):
+        places.append(tuple(n for n in range(len(message.parts)) if n not in alone))
+    return places
+
+
+def shown(part: Part, *, encrypted: bool = True) -> Part | None:
     """The part as an answer shows it; None for what has no place in one."""
     match part:
+        case Reasoning(encrypted=str()) if not encrypted:
+            return msgspec.structs.replace(part, encrypted=None)
         case Image(source=Inline(media_type=media_type)) if media_type in PICTURES:
             return part
         case Image() | Audio() | Video() | File():
@@ -117,6 +152,8 @@ def prefix_of(group: Group) -> str:
             return "fco"
         case Image():
             return "ig"
+        case Message() if is_compaction(group):
+            return "cmp"
     return "msg"
 
 
@@ -137,6 +174,8 @@ def item_of(group: Group, id: str, *, status: str = "completed", custom: Iterabl
             return {"id": id, "type": "image_generation_call", "status": status, **result}
         case Opaque(data=data):
             return data
+        case Message() if is_compaction(group):
+            return {"id": id, "type": "compaction", "encrypted_content": sealed(group.text)}
         case Message(role=role):
             content = input_content(part for part in group.parts if not isinstance(part, ToolResult))
             contents = [InputText(content)] if isinstance(content, str) else content

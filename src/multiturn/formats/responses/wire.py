@@ -148,10 +148,11 @@ Count: TypeAlias = int | float | None
 
 
 class Kind(msgspec.Struct):
-    """What tells how to read an item or a tool; a message may have a role alone."""
+    """What tells how to read an item or a tool; a message may have a role alone, a reference an id."""
 
     type: str | None = None
     role: Any = None
+    id: Any = None
 
 
 class ReplyContent(msgspec.Struct):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from multiturn import errors
 from multiturn.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -27,10 +28,12 @@ from multiturn.errors import (
     RateLimited,
     RequestRejected,
     RequestTooLarge,
+    RunCancelled,
     StateLost,
     StreamCut,
     TimedOut,
     TotalTimedOut,
+    Unauthorized,
     UnknownModel,
 )
 from multiturn.formats.failures import without_secrets
@@ -134,29 +137,46 @@ def _advice(kind: type[ModelError], dialect: Dialect, wait_s: float | None) -> s
 
 # --- as a server ----------------------------------------------------------------------------------------------------
 
+FAILED = "The server failed; its log says why."
+NO_RESPONSE = "Response not found"  # xAI's own words
+
+_CODES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    ((Unauthorized,), "UNAUTHENTICATED"),
+    ((MissingKey, AuthenticationFailed), "INTERNAL"),
+    ((NotFound, UnknownModel, ModelNotFound, StateLost), "NOT_FOUND"),
+    ((InvalidInput, RequestRejected, RequestTooLarge), "INVALID_ARGUMENT"),
+    ((ConversationBusy, RunCancelled), "ABORTED"),
+    ((RateLimited,), "RESOURCE_EXHAUSTED"),
+    ((TimedOut,), "DEADLINE_EXCEEDED"),
+    ((ConnectionFailed,), "UNAVAILABLE"),
+)
+"""What each error is to a client; the first row that fits counts, and anything else is `INTERNAL`. A failing provider
+is `UNAVAILABLE` only where trying again may help; its rejection of our key is our failure."""
+
+_LONGEST = 2000  # bytes of details: they travel in a trailer, and those of one call may have 8 KiB, percent-encoded
+
 
 def encode_error(error: Exception) -> tuple[str, str]:
     """The name of the code, and the details, by which a client learns of this error. What is not ours tells nothing of
     its inside. An answer that is not there is a `NOT_FOUND`, which the SDK does not try again."""
-    known = isinstance(error, MultiturnError)
-    return _code(error), str(error) if known else "The server failed; its log says why."
+    if isinstance(error, NotFound) and error.kind.endswith("response"):
+        return "NOT_FOUND", NO_RESPONSE
+    return _told(type(error), str(error))
 
 
-def _code(error: Exception) -> str:
-    """A failing provider is `UNAVAILABLE` only where trying again may help; its rejection of our key is our failure."""
-    match error:
-        case MissingKey() | AuthenticationFailed():
-            return "INTERNAL"
-        case NotFound() | UnknownModel() | ModelNotFound() | StateLost():
-            return "NOT_FOUND"
-        case InvalidInput() | RequestRejected() | RequestTooLarge():
-            return "INVALID_ARGUMENT"
-        case ConversationBusy():
-            return "ABORTED"
-        case RateLimited():
-            return "RESOURCE_EXHAUSTED"
-        case TimedOut():
-            return "DEADLINE_EXCEEDED"
-        case ConnectionFailed():
-            return "UNAVAILABLE"
-    return "INTERNAL"
+def encode_fault(kind: str, message: str) -> tuple[str, str]:
+    """The same for an error that was stored: the name of its class, and its message."""
+    known = getattr(errors, kind, Exception)
+    return _told(known if isinstance(known, type) else Exception, message)
+
+
+def http_status(code: str) -> int:
+    """The HTTP status that stands for the code of this name; 200 for `OK`."""
+    return _STATUSES[code][0] if code in _STATUSES else 200
+
+
+def _told(kind: type[Exception], message: str) -> tuple[str, str]:
+    code = next((code for kinds, code in _CODES if issubclass(kind, kinds)), "INTERNAL")
+    if not issubclass(kind, MultiturnError):
+        return code, FAILED
+    return code, message.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore")

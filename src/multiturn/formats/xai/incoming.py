@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from multiturn.errors import InvalidInput
+from multiturn.formats.xai.compaction import expanded
 from multiturn.formats.xai.content import parts_of
 from multiturn.formats.xai.readings import call_of
 from multiturn.formats.xai.wire import (
@@ -50,12 +51,29 @@ class ServerRequest(msgspec.Struct, frozen=True, kw_only=True):
 def decode_request(body: bytes, *, provider: str = "xai") -> ServerRequest:
     """The request that a `GetCompletionsRequest` makes. `provider` is whose encrypted content and file ids may be in
     it. Raises `InvalidInput`, whose message begins with the field: `messages[2].content[0]: …`."""
-    try:
-        asked = chat_pb2.GetCompletionsRequest.FromString(body)
-    except DecodeError as error:
-        raise InvalidInput(f"the request is not a GetCompletionsRequest: {error}") from error
+    return to_request(read_request(body), provider)
+
+
+def read_request(body: bytes) -> Proto:
+    """The `GetCompletionsRequest`. Raises `InvalidInput`."""
+    asked = read(chat_pb2.GetCompletionsRequest, body)
     if not asked.messages:
         raise InvalidInput("messages: there must be at least one")
+    if asked.HasField("n") and asked.n < 1:
+        raise InvalidInput(f"n: must be at least 1, not {asked.n}")
+    return asked
+
+
+def read(kind: Proto, body: bytes) -> Proto:
+    """A request of this kind. Raises `InvalidInput`."""
+    try:
+        return kind.FromString(body)
+    except DecodeError as error:
+        raise InvalidInput(f"the request is not a {kind.DESCRIPTOR.name}: {error}") from error
+
+
+def to_request(asked: Proto, provider: str) -> ServerRequest:
+    """The request that this `GetCompletionsRequest` makes; as `decode_request`."""
     return ServerRequest(
         messages=to_messages(asked.messages, provider),
         model=asked.model,
@@ -69,9 +87,11 @@ def decode_request(body: bytes, *, provider: str = "xai") -> ServerRequest:
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
-def to_messages(items: Iterable[Proto], provider: str) -> tuple[Message, ...]:
+def to_messages(items: Sequence[Proto], provider: str) -> tuple[Message, ...]:
+    """A client's messages. One of `CompactContext` stands for all before it, as the SDK says of it ("drop everything
+    before the last compaction message")."""
     made: list[Message] = []
-    for n, item in enumerate(items):
+    for n, item in enumerate(expanded(items)):
         made.append(_message(item, f"messages[{n}]", provider, made))
     return tuple(made)
 
@@ -189,10 +209,11 @@ def _output(wanted: Proto) -> OutputSchema | None:
 
 def _extra(asked: Proto) -> dict[str, Any]:
     """The fields that `ServerRequest` has no place for, by their names in protobuf's JSON."""
-    rest = chat_pb2.GetCompletionsRequest()
-    rest.CopyFrom(asked)
-    for name in _KNOWN:
-        rest.ClearField(name)
-    rest.tools.extend(tool for tool in asked.tools if not tool.HasField("function"))
+    fields = {field.name: value for field, value in asked.ListFields() if field.name not in _KNOWN}
+    if tools := [tool for tool in asked.tools if not tool.HasField("function")]:
+        fields["tools"] = tools
+    if not fields:
+        return {}
+    rest = chat_pb2.GetCompletionsRequest(**fields)
     extra: dict[str, Any] = MessageToDict(rest, preserving_proto_field_name=True)
     return extra

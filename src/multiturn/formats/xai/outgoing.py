@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -25,31 +25,37 @@ def encode_reply(
     dialect: Dialect,
     usage: Usage | None = None,
     request: bytes = b"",
+    encrypted: bool = True,
 ) -> bytes:
     """A `GetChatCompletionResponse`. `created` is in whole seconds since the epoch; without `usage`, the answer's own
     is told; `request` is the request's bytes, whose settings are echoed. Opaque parts and encrypted thinking that
-    `dialect` may not see are left out."""
+    `dialect` may not see are left out; without `encrypted`, all encrypted thinking is."""
     usage = usage or answer.message.usage
     if answer.alternatives:
-        outputs = [_choice(n, message, dialect) for n, message in enumerate((answer.message, *answer.alternatives))]
+        choices = enumerate((answer.message, *answer.alternatives))
+        outputs = [_choice(n, message, dialect, encrypted=encrypted) for n, message in choices]
     else:
-        outputs = list(_outputs(answer.message, dialect))
+        outputs = _outputs(answer.message, dialect, encrypted=encrypted)
     made = chat_pb2.GetChatCompletionResponse(
         id=id,
         created={"seconds": created},
         model=model,
         outputs=outputs,
         citations=_addresses(answer.message),
-        usage=None if usage is None else _usage(usage),
+        usage=None if usage is None else to_usage(usage),
         settings=_settings(request) if request else None,
     )
     return dumps(made)
 
 
-def _outputs(message: Message, dialect: Dialect) -> Iterator[Proto]:
-    """A message as outputs, one as a rule; the last that the model speaks in says why it ended."""
-    spoken = said_by_model(_showable(message, dialect), dialect) or [chat_pb2.Message(role=chat_pb2.ROLE_ASSISTANT)]
+def _outputs(message: Message, dialect: Dialect, *, encrypted: bool) -> list[Proto]:
+    """A message as one output; as several, where tools have run at the provider: what each gave back is one, and what
+    the model said between them. The last that the model speaks in says why it ended."""
+    spoken = _spoken(message, dialect, encrypted=encrypted)
+    if all(wire.role == chat_pb2.ROLE_ASSISTANT for wire in spoken):
+        return [_joined(0, spoken, message)]
     ending = max((n for n, wire in enumerate(spoken) if wire.role == chat_pb2.ROLE_ASSISTANT), default=0)
+    made: list[Proto] = []
     for n, wire in enumerate(spoken):
         content = "".join(content.text for content in wire.content)
         said = chat_pb2.CompletionMessage(
@@ -60,25 +66,21 @@ def _outputs(message: Message, dialect: Dialect) -> Iterator[Proto]:
             tool_calls=wire.tool_calls,
             citations=_inline(message, len(message.text) - len(content)) if n == ending else (),
         )
-        yield chat_pb2.CompletionOutput(index=n, message=said, finish_reason=_reason(message) if n == ending else 0)
+        reason = _reason(message) if n == ending else 0
+        made.append(chat_pb2.CompletionOutput(index=n, message=said, finish_reason=reason))
+    return made
 
 
-def _showable(message: Message, dialect: Dialect) -> Message:
-    """The message as one that the client may send back, whoever made it."""
-    home = is_home(message.origin, dialect)
-    kept = (
-        part for part in message.parts if not isinstance(part, Opaque) or (home and part.provider == dialect.provider)
-    )
-    parts = (part if home or not isinstance(part, Reasoning) else Reasoning(part.text, part.summary) for part in kept)
-    return msgspec.structs.replace(message, parts=tuple(parts), origin=None)
+def _choice(index: int, message: Message, dialect: Dialect, *, encrypted: bool) -> Proto:
+    """What the model itself has said in the message, as one output."""
+    spoken = _spoken(message, dialect, encrypted=encrypted)
+    return _joined(index, [wire for wire in spoken if wire.role == chat_pb2.ROLE_ASSISTANT], message)
 
 
-def _choice(index: int, message: Message, dialect: Dialect) -> Proto:
-    """The message as one output, whatever is in it. Encrypted thinking cannot be joined: the last counts."""
-    outputs = [output.message for output in _outputs(message, dialect)]
-    said = [one for one in outputs if one.role == chat_pb2.ROLE_ASSISTANT]
+def _joined(index: int, said: Sequence[Proto], message: Message) -> Proto:
+    """One output of what was said in several messages. Encrypted thinking cannot be joined: the last counts."""
     whole = chat_pb2.CompletionMessage(
-        content="".join(one.content for one in said),
+        content="".join(content.text for one in said for content in one.content),
         reasoning_content="".join(one.reasoning_content for one in said),
         encrypted_content=next((one.encrypted_content for one in reversed(said) if one.encrypted_content), ""),
         role=chat_pb2.ROLE_ASSISTANT,
@@ -86,6 +88,19 @@ def _choice(index: int, message: Message, dialect: Dialect) -> Proto:
         citations=_inline(message, 0),
     )
     return chat_pb2.CompletionOutput(index=index, message=whole, finish_reason=_reason(message))
+
+
+def _spoken(message: Message, dialect: Dialect, *, encrypted: bool) -> list[Proto]:
+    """The message as messages that the client may send back, whoever made it."""
+    home = is_home(message.origin, dialect)
+    kept = (
+        part for part in message.parts if not isinstance(part, Opaque) or (home and part.provider == dialect.provider)
+    )
+    parts = (
+        Reasoning(part.text, part.summary) if isinstance(part, Reasoning) and not (home and encrypted) else part
+        for part in kept
+    )
+    return said_by_model(msgspec.structs.replace(message, parts=tuple(parts), origin=None), dialect)
 
 
 def _reason(message: Message) -> int:
@@ -123,7 +138,7 @@ def _inline_citation(cited: Citation, offset: int) -> Proto:
     return made
 
 
-def _usage(usage: Usage) -> Proto:
+def to_usage(usage: Usage) -> Proto:
     made = usage_pb2.SamplingUsage(
         prompt_tokens=_int32(usage.input_tokens),
         completion_tokens=_int32(usage.output_tokens),
@@ -155,43 +170,56 @@ def _settings(request: bytes) -> Proto:
 
 class StreamEncoder:
     """One answer as `GetChatCompletionChunk`s: `encode` for each delta, then `finish`. A stream that fails ends with
-    the status that `encode_error` gives. `created` is in whole seconds since the epoch."""
+    the status that `encode_error` gives. `created` is in whole seconds since the epoch; without `encrypted`, no
+    encrypted thinking is shown."""
 
-    def __init__(self, *, id: str, created: int, model: str, dialect: Dialect) -> None:
+    def __init__(self, *, id: str, created: int, model: str, dialect: Dialect, encrypted: bool = True) -> None:
         self._base = {"id": id, "created": {"seconds": created}, "model": model}
         self._dialect = dialect
+        self._encrypted = encrypted
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
 
     def encode(self, delta: Delta) -> bytes:
         """The chunk for this delta; empty for what comes whole in `finish`: tool calls, and what is not text."""
         match delta:
             case TextDelta(text=text) | RefusalDelta(text=text):
+                self._texts.append(text)
                 return self._chunk([_piece(content=text)])
             case ReasoningDelta(text=text):
+                self._thoughts.append(text)
                 return self._chunk([_piece(reasoning_content=text)])
         return b""
 
     def finish(self, answer: Answer, usage: Usage | None = None) -> bytes:
-        """The last chunk: tool calls, encrypted thinking, citations, why the answer ended, the other choices whole,
-        and the usage. Without `usage`, the answer's own is told."""
+        """The last chunk: what has not come in deltas, tool calls, encrypted thinking, citations, why the answer ended,
+        the other choices whole, and the usage. Without `usage`, the answer's own is told."""
         usage = usage or answer.message.usage
         pieces = self._rest(answer.message)
         for index, other in enumerate(answer.alternatives, start=1):
-            pieces.append(_as_piece(_choice(index, other, self._dialect)))
+            pieces.append(_as_piece(_choice(index, other, self._dialect, encrypted=self._encrypted)))
         fields: dict[str, Any] = {"citations": _addresses(answer.message)}
         if usage is not None:
-            fields["usage"] = _usage(usage)
+            fields["usage"] = to_usage(usage)
         return self._chunk(pieces, **fields)
 
     def _rest(self, message: Message) -> list[Proto]:
         """What `encode` left out of the first choice: all of the model's own in output 0, where its text has gone,
         then what server-side tools gave back."""
-        own = _choice(0, message, self._dialect)
-        own.message.content = own.message.reasoning_content = ""
-        outputs = [own, *(out for out in _outputs(message, self._dialect) if out.message.role == chat_pb2.ROLE_TOOL)]
-        return [_as_piece(output) for output in outputs]
+        own = _choice(0, message, self._dialect, encrypted=self._encrypted)
+        own.message.content = _left(own.message.content, self._texts)
+        own.message.reasoning_content = _left(own.message.reasoning_content, self._thoughts)
+        outputs = _outputs(message, self._dialect, encrypted=self._encrypted)
+        return [_as_piece(each) for each in (own, *outputs) if each is own or each.message.role == chat_pb2.ROLE_TOOL]
 
     def _chunk(self, pieces: Iterable[Proto], **fields: Any) -> bytes:
         return dumps(chat_pb2.GetChatCompletionChunk(**self._base, outputs=pieces, **fields))
+
+
+def _left(whole: str, told: Sequence[str]) -> str:
+    """What of the text has not been told yet."""
+    begun = "".join(told)
+    return whole.removeprefix(begun) if whole.startswith(begun) else ""
 
 
 def _piece(**said: str) -> Proto:

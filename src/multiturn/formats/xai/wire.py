@@ -19,11 +19,22 @@ from multiturn.messages import Opaque, Role
 try:
     from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
     from google.protobuf.message import DecodeError, Message
-    from xai_sdk.proto import chat_pb2, image_pb2, sample_pb2, usage_pb2
+    from xai_sdk.proto import chat_pb2, deferred_pb2, image_pb2, models_pb2, sample_pb2, usage_pb2
 except ImportError as missing:
     raise InvalidInput(f"{NEEDED} ({missing})") from missing
 
-__all__ = ["DecodeError", "Message", "MessageToDict", "ParseDict", "ParseError", "chat_pb2", "image_pb2", "usage_pb2"]
+__all__ = [
+    "DecodeError",
+    "Message",
+    "MessageToDict",
+    "ParseDict",
+    "ParseError",
+    "chat_pb2",
+    "deferred_pb2",
+    "image_pb2",
+    "models_pb2",
+    "usage_pb2",
+]
 
 Proto: TypeAlias = Any
 """A protobuf message, or a class of them."""
@@ -65,6 +76,7 @@ REASONS = {
     "stop": sample_pb2.REASON_STOP,
     "tool_calls": sample_pb2.REASON_TOOL_CALLS,
     "length": sample_pb2.REASON_MAX_LEN,
+    "interrupted": sample_pb2.REASON_INVALID,  # the answer has not ended, and so has no reason
 }
 CLIENT_SIDE = (chat_pb2.TOOL_CALL_TYPE_INVALID, chat_pb2.TOOL_CALL_TYPE_CLIENT_SIDE_TOOL)
 """Tool calls that the client runs. One without a type is such a call, says chat.proto."""

@@ -57,7 +57,26 @@ _QUESTIONS = {
         SELECT DISTINCT tree || '/' || branch || '/' || position FROM deltas d
         WHERE tenant = $1 AND NOT EXISTS (
           SELECT 1 FROM running r WHERE r.tenant = $1 AND r.tree = d.tree AND r.branch = d.branch
-            AND r.position = d.position)""",
+            AND r.position = d.position)
+        AND NOT EXISTS (
+          SELECT 1 FROM background b WHERE b.tenant = $1 AND b.tree = d.tree AND b.branch = d.branch
+            AND b.position = d.position)""",
+    "turn {} is said to run in the background, and is not there": f"""
+        SELECT tree || '/' || branch || '/' || position FROM background b WHERE tenant = $1 AND {_no_turn("b")}""",
+    "turn {} runs in the background, and has ended": """
+        SELECT t.id FROM turns t JOIN background b USING (tenant, tree, branch, position)
+        WHERE tenant = $1 AND (t.status = 'in_progress') <> (b.ended_at IS NULL)""",
+    "turn {} was withdrawn, and nobody follows it": """
+        SELECT t.id FROM turns t WHERE tenant = $1 AND withdrawn AND NOT EXISTS (
+          SELECT 1 FROM turns n WHERE n.tenant = $1 AND n.tree = t.tree AND n.branch = t.branch
+            AND n.position = t.position + 1)
+        AND NOT EXISTS (
+          SELECT 1 FROM branches b WHERE b.tenant = $1 AND b.tree = t.tree AND b.parent_branch = t.branch
+            AND b.parent_position = t.position)""",
+    "conversation {} stands on a turn that was withdrawn": """
+        SELECT c.id FROM conversations c JOIN turns t ON t.tenant = c.tenant AND t.tree = c.tree
+          AND (t.branch, t.position) IN ((c.head_branch, c.head_position), (c.latest_branch, c.latest_position))
+        WHERE c.tenant = $1 AND t.withdrawn""",
     "there are words of turn {}, which is not there": f"""
         SELECT tree || '/' || branch || '/' || position FROM said s WHERE tenant = $1 AND {_no_turn("s")}""",
     "there is an attachment of turn {}, which is not there": f"""
@@ -75,7 +94,17 @@ _QUESTIONS = {
 }
 
 
+_TENANTS = "SELECT tenant FROM names UNION SELECT tenant FROM turns UNION SELECT tenant FROM attachments ORDER BY 1"
+
+
 async def check(db: Session) -> tuple[str, ...]:
+    """As `Store.check`: what is wrong for any tenant."""
+    async with db.sums():
+        tenants = await db.connection.fetch(_TENANTS)
+    return tuple([problem for (tenant,) in tenants for problem in await _problems(db.of(tenant))])
+
+
+async def _problems(db: Session) -> list[str]:
     problems: list[str] = []
     async with db.sums():
         for problem, question in _QUESTIONS.items():
@@ -85,7 +114,7 @@ async def check(db: Session) -> tuple[str, ...]:
             await reading.tree(db, tree)
         except (StoreError, msgspec.DecodeError, TypeError, KeyError) as error:
             problems += await _unreadable(db, tree) or [f"tree {tree} cannot be read: {error}"]
-    return tuple(problems)
+    return problems
 
 
 async def _unreadable(db: Session, tree: int) -> list[str]:
@@ -93,7 +122,7 @@ async def _unreadable(db: Session, tree: int) -> list[str]:
     problems = []
     for id in await db.column("SELECT id FROM turns WHERE tenant = $1 AND tree = $2 ORDER BY branch, position", tree):
         try:
-            await reading.turn(db, id)
+            await reading.some(db, [id], withdrawn=True)
         except (StoreError, msgspec.DecodeError, TypeError, KeyError) as error:
             problems.append(f"turn {id} cannot be read: {error}")
     return problems

@@ -13,8 +13,10 @@ from typing import TypeVar
 import asyncpg
 
 from multiturn.errors import InvalidInput, MultiturnError, StoreError
+from multiturn.stores.following import Followers
 from multiturn.stores.postgres import reading
 from multiturn.stores.postgres.addresses import Address
+from multiturn.stores.postgres.listening import Listener
 from multiturn.stores.postgres.locks import recover
 from multiturn.stores.postgres.pool import Pool
 from multiturn.stores.postgres.runners import Runner
@@ -57,28 +59,30 @@ _Unfit = (asyncpg.DataError, asyncpg.ProgramLimitExceededError)  # a value that 
 class Connections:
     """Work on connections, from any thread. Nothing is connected before the first."""
 
-    def __init__(self, address: Address, *, seal: Seal, tenant: str, most: int) -> None:
+    def __init__(self, address: Address, *, seal: Seal, most: int) -> None:
         self._address = address
         self._seal = seal
-        self._tenant = tenant
         self._most = most
         self._worker = Worker("multiturn-postgres")
         self._pool: Pool | None = None
         self._opening: asyncio.Lock | None = None
-        self.runner = Runner(self._connect_runner, seal=seal, tenant=tenant)
+        self.runner = Runner(self._connect_runner, seal=seal)
+        self.followers = Followers()
+        self.listener = Listener(self._connect, self.followers.wake)
 
     @property
     def closed(self) -> bool:
         return self._worker.closed
 
-    def submit(self, work: Work[T], *, again: bool = False) -> Future[T]:
-        """The future of what work gives. Where the connection is lost, work runs once more on a fresh one if `again`;
-        it must not matter then whether the first was done. Raises `StoreError` for all that the driver raises."""
-        return self._worker.submit(self._run(work, again))
+    def submit(self, work: Work[T], tenant: str, *, again: bool = False) -> Future[T]:
+        """The future of what work gives, done for a tenant. Where the connection is lost, work runs once more on a
+        fresh one if `again`; it must not matter then whether the first was done. Raises `StoreError` for all that the
+        driver raises."""
+        return self._worker.submit(self._run(work, tenant, again))
 
-    def submit_drafts(self, turn_id: str, body: bytes) -> None:
+    def submit_drafts(self, tenant: str, turn_id: str, body: bytes) -> None:
         """Keep what a turn has streamed, soon."""
-        self._worker.submit(self._keep(turn_id, body)).add_done_callback(
+        self._worker.submit(self._keep(tenant, turn_id, body)).add_done_callback(
             lambda done: done.cancelled() or done.exception()
         )
 
@@ -86,13 +90,13 @@ class Connections:
         """Finish what was submitted and let go of everything. Closing twice is fine."""
         self._worker.close(self._end())
 
-    async def _run(self, work: Work[T], again: bool) -> T:
+    async def _run(self, work: Work[T], tenant: str, again: bool) -> T:
         undone = 0
         while True:
             try:
                 pool = await self._opened()
                 async with pool.connection() as connection:
-                    return await work(Session(connection, self._seal, self._tenant))
+                    return await work(Session(connection, self._seal, tenant))
             except _Undone as error:
                 undone += 1
                 if undone == _ATTEMPTS:
@@ -106,9 +110,9 @@ class Connections:
             except asyncpg.PostgresError as error:
                 raise self._translated(error) from self._cause(error)
 
-    async def _keep(self, turn_id: str, body: bytes) -> None:
+    async def _keep(self, tenant: str, turn_id: str, body: bytes) -> None:
         await self._opened()
-        await self.runner.keep(turn_id, body)
+        await self.runner.keep(tenant, turn_id, body)
 
     # --- opening and closing ------------------------------------------------------------------------------------
 
@@ -126,8 +130,8 @@ class Connections:
         try:
             async with pool.connection() as first:
                 await migrate(first, self._address.schema)
-                await recover(Session(first, self._seal, self._tenant), self.runner)
-                await reading.warm(Session(first, self._seal, self._tenant))
+                await recover(Session(first, self._seal, ""), self.runner)
+                await reading.warm(Session(first, self._seal, ""))
         except BaseException:
             pool.drop()
             raise
@@ -145,7 +149,7 @@ class Connections:
         """A connection on which even the first path is read fast; to the first one of all, `_open` sees."""
         connection = await self._connect()
         if self._pool is not None:
-            await reading.warm(Session(connection, self._seal, self._tenant))
+            await reading.warm(Session(connection, self._seal, ""))
         return connection
 
     async def _connect_runner(self) -> Connection:
@@ -153,6 +157,7 @@ class Connections:
 
     async def _end(self) -> None:
         await self.runner.close()
+        await self.listener.close()
         if self._pool is not None:
             await self._pool.close()
         await asyncio.sleep(0)  # transports close on the loop's next round

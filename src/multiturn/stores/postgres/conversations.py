@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 _RECORDS = """
-  SELECT c.id, c.user_id, c.model, c.instructions, c.metadata, c.created_at, c.updated_at,
+  SELECT c.id, c.user_id, c.model, c.instructions, c.metadata, c.created_at, c.updated_at, c.kind,
     (SELECT t.id FROM turns t WHERE t.tenant = $1 AND t.tree = c.tree
        AND t.branch = c.head_branch AND t.position = c.head_position) AS head,
     (SELECT t.id FROM turns t WHERE t.tenant = $1 AND t.tree = c.tree
@@ -67,6 +67,8 @@ def _conditions(filter: Filter, after: Cursor | None) -> tuple[str, list[Any]]:
         add("c.updated_at < {}", filter.until)
     if filter.status is not None:
         add(_STATUS + " = {}", filter.status)
+    if filter.kind is not None:
+        add("coalesce(c.kind, 'conversation') = {}", filter.kind)
     if filter.metadata:
         add("c.metadata @> {}::jsonb", encoded(filter.metadata))
     if after is not None:
@@ -93,13 +95,14 @@ async def create(db: Session, record: ConversationRecord) -> ConversationRecord:
         metadata=record.metadata or None,
     )
     outcome = await db.value(
-        "SELECT create_conversation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "SELECT create_conversation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         record.id,
         record.user,
         record.head,
         record.model,
         *writing.text(db.seal, record.instructions),
         encoded(record.metadata),
+        record.kind,
         record.created_at,
         record.updated_at,
     )
@@ -108,6 +111,23 @@ async def create(db: Session, record: ConversationRecord) -> ConversationRecord:
     if outcome == "no turn":
         raise NotFound("turn", record.head or "")
     return record
+
+
+async def update(db: Session, id: str, metadata: dict[str, str] | None) -> ConversationRecord:
+    async with db.transaction():
+        await db.run(
+            """UPDATE conversations SET metadata = $3, updated_at = $4
+               WHERE tenant = $1 AND id = $2 AND tree = (SELECT tree FROM names WHERE tenant = $1 AND id = $2)""",
+            id,
+            encoded(metadata),
+            time.time(),
+        )
+        return await conversation(db, id)
+
+
+async def tenants(db: Session) -> tuple[str, ...]:
+    async with db.sums():
+        return tuple(sorted(row[0] for row in await db.connection.fetch("SELECT DISTINCT tenant FROM names")))
 
 
 def encoded(metadata: dict[str, str] | None) -> str | None:
@@ -125,4 +145,5 @@ def _record(db: Session, row: Record) -> ConversationRecord:
         metadata=dict(sorted(_decode_metadata(row["metadata"]).items())) if row["metadata"] else None,
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        kind=row["kind"],
     )

@@ -8,8 +8,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from multiturn.errors import ConversationBusy, NotFound
 from multiturn.stores.postgres import locks, places, writing
 from multiturn.stores.postgres.runners import Runner
@@ -52,6 +50,16 @@ _DESCENDANTS = """
   SELECT branch, first FROM below
 """
 
+# The tree's withdrawn turns that nobody follows; there is at most one on a branch.
+_ALONE = """
+  SELECT t.branch, t.position AS first FROM turns t
+  WHERE t.tenant = $1 AND t.tree = $2 AND t.withdrawn AND NOT EXISTS (
+    SELECT 1 FROM turns n WHERE n.tenant = $1 AND n.tree = $2 AND n.branch = t.branch AND n.position = t.position + 1
+  ) AND NOT EXISTS (
+    SELECT 1 FROM branches b
+    WHERE b.tenant = $1 AND b.tree = $2 AND b.parent_branch = t.branch AND b.parent_position = t.position)
+"""
+
 _DROP = f"""
   WITH gone AS (
     DELETE FROM turns WHERE tenant = $1 AND {places.from_first_on()} RETURNING pg_column_size(body) AS bytes
@@ -59,6 +67,10 @@ _DROP = f"""
     DELETE FROM said WHERE tenant = $1 AND {places.from_first_on()}
   ), asked AS (
     DELETE FROM keys WHERE tenant = $1 AND {places.from_first_on()}
+  ), drafts AS (
+    DELETE FROM deltas WHERE tenant = $1 AND {places.from_first_on()}
+  ), followed AS (
+    DELETE FROM background WHERE tenant = $1 AND {places.from_first_on()}
   ), held AS (
     DELETE FROM attached WHERE tenant = $1 AND {places.from_first_on()} RETURNING digest
   )
@@ -95,7 +107,13 @@ async def _delete(db: Session, tree: int, ids: list[str]) -> Collected:
         [cut["heir"] for cut in cuts],
         ids,
     )
-    return msgspec.structs.replace(gone, conversations=len(ids))
+    left = await _drop_withdrawn(db, tree)
+    return Collected(
+        conversations=len(ids),
+        turns=gone.turns + left.turns,
+        attachments=gone.attachments + left.attachments,
+        freed_bytes=gone.freed_bytes + left.freed_bytes,
+    )
 
 
 async def delete_turn(db: Session, runner: Runner, id: str) -> int:
@@ -104,23 +122,38 @@ async def delete_turn(db: Session, runner: Runner, id: str) -> int:
         branches, firsts = _columns(await db.rows(_DESCENDANTS, *place))
         await locks.refuse_while_one_runs(db, runner, place.tree, branches, firsts)
         await _step_back(db, place, branches, firsts)
-        return (await _drop(db, place.tree, branches, firsts)).turns
+        gone = await _drop(db, place.tree, branches, firsts)
+        await _drop_withdrawn(db, place.tree)
+        return gone.turns
+
+
+async def above(db: Session, place: places.Place) -> tuple[int | None, int | None]:
+    """The branch and position where those stand who stood on this turn: the next above it that can be found."""
+    while True:
+        parent = await db.row(
+            """SELECT CASE WHEN parent_position = $4 - 1 THEN parent_branch WHEN $4 > 0 THEN branch END AS branch,
+                 nullif($4 - 1, -1) AS position
+               FROM branches WHERE tenant = $1 AND tree = $2 AND branch = $3""",
+            *place,
+        )
+        assert parent is not None
+        if parent["branch"] is None:
+            return None, None
+        place = places.Place(place.tree, *parent)
+        if not await db.value(
+            "SELECT withdrawn FROM turns WHERE tenant = $1 AND tree = $2 AND branch = $3 AND position = $4", *place
+        ):
+            return place.branch, place.position
 
 
 async def _step_back(db: Session, place: places.Place, branches: list[int], firsts: list[int]) -> None:
-    """Let the conversations that stand on one of the turns to be deleted stand on the parent of the first."""
-    above = await db.row(
-        """SELECT CASE WHEN parent_position = $4 - 1 THEN parent_branch WHEN $4 > 0 THEN branch END AS branch,
-             nullif($4 - 1, -1) AS position
-           FROM branches WHERE tenant = $1 AND tree = $2 AND branch = $3""",
-        *place,
-    )
-    assert above is not None
+    """Let the conversations that stand on one of the turns to be deleted stand above the first."""
+    standing = await above(db, place)
     cuts = place.tree, branches, firsts
     head = places.from_first_on("head_branch", "head_position")
     latest = places.from_first_on("latest_branch", "latest_position")
     await db.run(
-        f"UPDATE conversations SET head_branch = $5, head_position = $6 WHERE tenant = $1 AND {head}", *cuts, *above
+        f"UPDATE conversations SET head_branch = $5, head_position = $6 WHERE tenant = $1 AND {head}", *cuts, *standing
     )
     await db.run(
         f"""UPDATE conversations SET latest_branch = head_branch, latest_position = head_position
@@ -207,6 +240,19 @@ async def _drop(db: Session, tree: int, branches: list[int], firsts: list[int]) 
     )
     attachments, freed = await writing.drop_unused_attachments(db, gone["digests"] or [])
     return Collected(turns=gone["turns"], attachments=attachments, freed_bytes=int(gone["bytes"]) + freed)
+
+
+async def _drop_withdrawn(db: Session, tree: int) -> Collected:
+    """Drop the tree's withdrawn turns that nobody follows any more."""
+    total = Collected()
+    while alone := await db.rows(_ALONE, tree):
+        gone = await _drop(db, tree, *_columns(alone))
+        total = Collected(
+            turns=total.turns + gone.turns,
+            attachments=total.attachments + gone.attachments,
+            freed_bytes=total.freed_bytes + gone.freed_bytes,
+        )
+    return total
 
 
 def _columns(cuts: Sequence[Record]) -> tuple[list[int], list[int]]:

@@ -9,7 +9,7 @@ import msgspec
 from multiturn.errors import ConversationBusy, NotFound, StoreError
 from multiturn.stores import rows
 from multiturn.stores.days import day_of
-from multiturn.stores.postgres import conversations, locks, places, reading, writing
+from multiturn.stores.postgres import background, conversations, locks, places, reading, writing
 from multiturn.stores.postgres.runners import Mine, Runner
 from multiturn.stores.postgres.session import Record, Session
 from multiturn.stores.records import ConversationRecord, Head
@@ -18,14 +18,15 @@ from multiturn.turns import Turn, check_reopens
 _ATTEMPTS = 10
 
 _BEGIN = """SELECT * FROM begin_turn(
-  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"""
+  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"""
 
 
 async def begin(
     db: Session, runner: Runner, turn: Turn, *, parent: str | Head | None, new: ConversationRecord, key: str | None
 ) -> Turn:
     """Write a new turn and take the lock on its conversation. See `Store.begin`."""
-    mine = runner.turns[turn.id] = Mine()  # before it is written: a row of ours that is not in here is left over
+    # Before it is written: a row of ours that is not in here is left over.
+    mine = runner.turns[db.tenant, turn.id] = Mine(background=turn.background)
     begun = False
     try:
         for _ in range(_ATTEMPTS):
@@ -36,7 +37,7 @@ async def begin(
         raise StoreError(f"turn {turn.id!r} cannot begin: its conversation does not come to rest")
     finally:
         if not begun:
-            del runner.turns[turn.id]
+            del runner.turns[db.tenant, turn.id]
 
 
 async def _begin(
@@ -53,11 +54,11 @@ async def _begin(
     row = rows.to_row(turn, db.seal.digest)
     mine.attached = frozenset(row.attachments)
     above = None if isinstance(parent, Head) else parent
-    made = await db.row(
-        _BEGIN,
+    values = (
         turn.conversation,
         new.user,
         conversations.encoded(new.metadata),
+        new.kind,
         turn.id,
         isinstance(parent, Head),
         above,
@@ -72,8 +73,17 @@ async def _begin(
         db.seal.seal(row.body, turn.id.encode()),
         *writing.attachments(db.seal, row),
     )
+    made = await (_begin_in_background(db, turn, values) if turn.background else db.row(_BEGIN, *values))
     assert made is not None
     return await _outcome(db, runner, mine, turn, above, made)
+
+
+async def _begin_in_background(db: Session, turn: Turn, values: tuple[object, ...]) -> Record | None:
+    async with db.transaction():
+        made = await db.row(_BEGIN, *values)
+        if made is not None and made["_outcome"] in ("begun", "again"):
+            await background.begun(db, turn.id)
+        return made
 
 
 async def _outcome(db: Session, runner: Runner, mine: Mine, turn: Turn, above: str | None, made: Record) -> Turn | None:
@@ -88,7 +98,7 @@ async def _outcome(db: Session, runner: Runner, mine: Mine, turn: Turn, above: s
             raise NotFound("turn", above or "")
         case "lost":
             await runner.drop(mine.number)
-        case "busy" if not runner.has_left(made["_other"], made["_holder"]):
+        case "busy" if not runner.has_left(db.tenant, made["_other"], made["_holder"]):
             raise ConversationBusy(turn.conversation)
         case _:
             await locks.close_crashed(db, made["_other"], made["_holder"])
@@ -97,7 +107,6 @@ async def _outcome(db: Session, runner: Runner, mine: Mine, turn: Turn, above: s
 
 async def reopen(db: Session, runner: Runner, id: str) -> Turn:
     """Set a turn in progress again. See `Store.reopen`."""
-    mine = Mine()
     async with db.transaction():
         place = await places.hold_tree_of_turn(db, id)
         conversation = (await reading.turn(db, id)).conversation
@@ -109,6 +118,7 @@ async def reopen(db: Session, runner: Runner, id: str) -> Turn:
             conversation,
         )
         turn = check_reopens(await reading.turn(db, id), is_latest=latest == id)
+        mine = Mine(background=turn.background)
         mine.number = await runner.number()
         where = "tenant = $1 AND tree = $2 AND branch = $3 AND position = $4"
         await db.run(f"DELETE FROM said WHERE {where}", *place)
@@ -125,18 +135,25 @@ async def reopen(db: Session, runner: Runner, id: str) -> Turn:
             place.position,
             mine.number,
         )
-        runner.turns[id] = mine
+        if turn.background:
+            mine.pieces = await background.reopened(db, place, id)
+        runner.turns[db.tenant, id] = mine
     return turn
 
 
 async def finish(db: Session, runner: Runner, turn: Turn) -> None:
     """Write the ended turn, give the lock back, move the head. See `Store.finish`."""
-    mine = runner.turns.get(turn.id) or Mine()
-    mine.ended = True  # if this fails, and nobody tries again, the next to come may close it
-    if not await writing.finish(db, turn, mine.number, mine.attached):
-        await places.find_turn(db, turn.id)
-        raise ConversationBusy(turn.conversation)
-    runner.turns.pop(turn.id, None)
+    mine = runner.turns.get((db.tenant, turn.id)) or Mine()
+    if turn.background:
+        await runner.written()  # for those who follow it
+    try:
+        if not await writing.finish(db, turn, mine.number, mine.attached):
+            await places.find_turn(db, turn.id)
+            raise ConversationBusy(turn.conversation)
+    except BaseException:
+        mine.ended = True  # if nobody tries again, the next to come may close it
+        raise
+    runner.turns.pop((db.tenant, turn.id), None)
 
 
 async def move_head(db: Session, runner: Runner, id: str, head: str | None) -> None:

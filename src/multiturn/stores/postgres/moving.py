@@ -133,8 +133,8 @@ async def _write_conversations(
 ) -> None:
     await db.run_many(
         """INSERT INTO conversations (tenant, tree, id, user_id, head_branch, head_position, latest_branch,
-             latest_position, model, instructions, metadata, created_at, updated_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)""",
+             latest_position, model, instructions, metadata, created_at, updated_at, kind)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)""",
         [
             (
                 tree,
@@ -147,6 +147,7 @@ async def _write_conversations(
                 conversations.encoded(record.metadata),
                 record.created_at,
                 record.updated_at,
+                record.kind,
             )
             for record in records
         ],

@@ -39,8 +39,8 @@ async def hold_tree_of_turn(db: Session, id: str) -> Place:
 
 
 async def find_turn(db: Session, id: str, tree: int | None = None) -> Place:
-    """A turn's place, on this tree if one is given. Raises `NotFound`."""
-    row = await db.row("SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = $2", id)
+    """A turn's place, on this tree if one is given. Raises `NotFound`, also for one that was withdrawn."""
+    row = await db.row("SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = $2 AND NOT withdrawn", id)
     if row is None or tree not in (None, row["tree"]):
         raise NotFound("turn", id)
     return Place(*row)

@@ -31,7 +31,8 @@ _PARENT = """
 
 _TURNS = f"""
   SELECT {_COLUMNS}, {_PARENT}, {_TEXT}
-  FROM (SELECT {_ROW}, NULL::bytea AS instructions_above FROM turns WHERE tenant = $1 AND id = ANY($2)) t
+  FROM (SELECT {_ROW}, NULL::bytea AS instructions_above FROM turns
+    WHERE tenant = $1 AND id = ANY($2) AND ($3 OR NOT withdrawn)) t
   ORDER BY t.id DESC
 """
 _TREE = f"""
@@ -46,7 +47,7 @@ _PATH = f"""
   WITH RECURSIVE known (tree, branch, position) AS (
     SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = $3
   ), stretches (tree, branch, last) AS (
-    SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = $2
+    SELECT tree, branch, position FROM turns WHERE tenant = $1 AND id = $2 AND NOT withdrawn
     UNION ALL
     SELECT s.tree, b.parent_branch, b.parent_position
     FROM stretches s, LATERAL (
@@ -83,9 +84,9 @@ async def turn(db: Session, id: str) -> Turn:
     return found[0]
 
 
-async def some(db: Session, ids: Sequence[str]) -> tuple[Turn, ...]:
-    """Those of these turns that are there, the newest first."""
-    found = await db.rows(_TURNS, ids)
+async def some(db: Session, ids: Sequence[str], *, withdrawn: bool = False) -> tuple[Turn, ...]:
+    """Those of these turns that are there, the newest first; with those that were withdrawn, if they are wanted."""
+    found = await db.rows(_TURNS, ids, withdrawn)
     return await _made(db, found, [row["parent"] for row in found])
 
 

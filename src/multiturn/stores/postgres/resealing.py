@@ -12,8 +12,10 @@ from multiturn.turns import Turn
 _AT_ONCE = 100  # turns in one transaction
 
 
-async def trees(db: Session) -> list[int]:
-    return await db.column("SELECT tree FROM trees WHERE tenant = $1 ORDER BY tree")
+async def trees(db: Session) -> list[tuple[str, int]]:
+    """Every tree, each with its tenant."""
+    found = await db.connection.fetch("SELECT tenant, tree FROM trees ORDER BY tenant, tree")
+    return [(row["tenant"], row["tree"]) for row in found]
 
 
 async def prepare(db: Session, tree: int) -> None:
@@ -47,7 +49,7 @@ async def some_turns(db: Session, after: Place) -> tuple[Place, int]:
             _AT_ONCE,
         )
         places = {row["id"]: Place(after.tree, row["branch"], row["position"]) for row in found}
-        for turn in await reading.some(db, list(places)):
+        for turn in await reading.some(db, list(places), withdrawn=True):
             await _write(db, places[turn.id], turn)
     return max(places.values(), default=after), len(found)
 
@@ -56,6 +58,9 @@ async def _write(db: Session, place: Place, turn: Turn) -> None:
     row = rows.to_row(turn, db.seal.digest)
     at = "tenant = $1 AND tree = $2 AND branch = $3 AND position = $4"
     await db.run(f"UPDATE turns SET body = $5 WHERE {at}", *place, db.seal.seal(row.body, turn.id.encode()))
+    for piece, body in await db.rows(f"SELECT piece, body FROM deltas WHERE {at}", *place):
+        anew = db.seal.seal(db.seal.open(body, turn.id.encode()), turn.id.encode())
+        await db.run(f"UPDATE deltas SET body = $6 WHERE {at} AND piece = $5", *place, piece, anew)
     before = await db.column(f"DELETE FROM attached WHERE {at} RETURNING digest", *place)
     await db.run("SELECT attach($1, $2, $3, $4, $5, $6)", *place, *writing.attachments(db.seal, row))
     await writing.drop_unused_attachments(db, before)

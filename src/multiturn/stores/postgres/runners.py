@@ -9,57 +9,69 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, TypeAlias
 
 from multiturn.errors import ConversationBusy, StoreError
+from multiturn.stores.postgres.background import CHANNEL
 from multiturn.stores.postgres.pool import hang_up
 
 if TYPE_CHECKING:
     from multiturn.stores.postgres.session import Connection, Session
     from multiturn.stores.sealing import Seal
 
+_Piece: TypeAlias = tuple[str, str, int, bytes, int]
+
 _KEEP = """
   INSERT INTO deltas (tenant, tree, branch, position, piece, body)
-  SELECT $1, r.tree, r.branch, r.position, d.piece, d.body
-  FROM unnest($2::text[], $3::bigint[], $4::bytea[], $5::bigint[]) AS d (turn, piece, body, runner),
-    LATERAL (SELECT tree, conversation, branch, position FROM turns WHERE tenant = $1 AND id = d.turn OFFSET 0) t,
+  SELECT d.tenant, r.tree, r.branch, r.position, d.piece, d.body
+  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::bigint[]) AS d (tenant, turn, piece, body, runner),
+    LATERAL (
+      SELECT tree, conversation, branch, position FROM turns WHERE tenant = d.tenant AND id = d.turn OFFSET 0
+    ) t,
     LATERAL (
       SELECT tree, branch, position FROM running
-      WHERE tenant = $1 AND tree = t.tree AND conversation = t.conversation AND branch = t.branch
+      WHERE tenant = d.tenant AND tree = t.tree AND conversation = t.conversation AND branch = t.branch
         AND position = t.position AND runner = d.runner OFFSET 0 FOR KEY SHARE
     ) r
+  ON CONFLICT DO NOTHING
 """
-"""A piece for a turn that runs. The lock on its row keeps whoever closes the turn from doing so in between; else what
-a killed process has just sent would outlive the turn."""
+"""A piece for a turn that runs. The lock on its row keeps whoever closes the turn, or takes it over, from doing so in
+between; else what a killed process has just sent would outlive the turn. One that is there already was written just
+before the connection was lost."""
+_KEPT = f"""
+  WITH kept AS ({_KEEP} RETURNING 1)
+  SELECT count(*), (SELECT count(pg_notify($6, id)::text) FROM unnest($7::text[]) AS id) FROM kept
+"""
+"""The same; how many were written. Whoever follows the last turns is told."""
 
 
 class Mine:
-    """A turn that this store runs: under which number, which of its attachments are stored already, and whether its
-    end has come."""
+    """A turn that this store runs: under which number, whether in the background, which of its attachments are stored
+    already, how many pieces it has streamed, and whether its end has come."""
 
-    __slots__ = ("attached", "ended", "number")
+    __slots__ = ("attached", "background", "ended", "number", "pieces")
 
-    def __init__(self) -> None:
+    def __init__(self, *, background: bool = False) -> None:
         self.number = 0
+        self.background = background
         self.attached: frozenset[str] = frozenset()
+        self.pieces = 0
         self.ended = False
 
 
 class Runner:
     """This store's own lock, taken when the first turn begins; and what the turns that it runs have streamed."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Connection]], *, seal: Seal, tenant: str) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Connection]], *, seal: Seal) -> None:
         self._connect = connect
         self._seal = seal
-        self._tenant = tenant
         self._connection: Connection | None = None
         self._number = 0
         self._taking: asyncio.Lock | None = None
-        self._pieces: list[tuple[str, int, bytes, int]] = []
-        self._count = 0
+        self._pieces: list[_Piece] = []
         self._keeping: asyncio.Task[None] | None = None
-        self.turns: dict[str, Mine] = {}
+        self.turns: dict[tuple[str, str], Mine] = {}  # by tenant and id
 
     async def number(self) -> int:
         """The number under which this store counts as alive: until `close`, the process's end, or the loss of the
@@ -67,11 +79,16 @@ class Runner:
         await self._connected()
         return self._number
 
-    def has_left(self, turn_id: str, number: int) -> bool:
+    def has_left(self, tenant: str, turn_id: str, number: int) -> bool:
         """Whether a turn is stored as running under this store's number and does not run here: its beginning or its
         end was reported as failed."""
-        mine = self.turns.get(turn_id)
+        mine = self.turns.get((tenant, turn_id))
         return number == self._number and (mine is None or mine.ended)
+
+    def runs(self, tenant: str, turn_id: str, number: int) -> bool:
+        """Whether a turn that is stored as running under this number runs here."""
+        mine = self.turns.get((tenant, turn_id))
+        return mine is not None and mine.number == number and not mine.ended
 
     async def drop(self, number: int) -> None:
         """Give up a number whose lock is lost."""
@@ -93,35 +110,56 @@ class Runner:
 
     # --- what is streamed ---------------------------------------------------------------------------------------
 
-    async def keep(self, turn_id: str, body: bytes) -> None:
+    async def keep(self, tenant: str, turn_id: str, body: bytes) -> None:
         """Write down a piece of what a turn has streamed, with all others that wait. A piece that cannot be written
         waits for the next."""
-        self._count += 1
-        self._pieces.append((turn_id, self._count, self._seal.seal(body, turn_id.encode()), self._number_of(turn_id)))
+        self._pieces.append(self._piece(tenant, turn_id, body))
         if self._keeping is None or self._keeping.done():
             self._keeping = asyncio.current_task()
-            while self._pieces:
-                await self._write()
+            await self._write_all()
+
+    async def written(self) -> None:
+        """Come back when what was to be kept by now is written, or cannot be."""
+        for _ in range(2):  # what is under way, and what has failed before
+            if self._keeping is None or self._keeping.done():
+                if not self._pieces:
+                    return
+                self._keeping = asyncio.create_task(self._write_all())
+            await asyncio.wait({self._keeping})
+            self._keeping.exception()  # looked at, so that nobody is warned of it
+
+    async def _write_all(self) -> None:
+        while self._pieces:
+            await self._write()
 
     async def keep_durably(self, db: Session, turn_id: str, body: bytes) -> None:
         """Write down a piece such that it is on the disk, behind all that came before it. Raises `ConversationBusy` if
         another process took this one for dead and has closed the turn."""
-        self._count += 1
-        piece = self._seal.seal(body, turn_id.encode())
-        if not await db.run(_KEEP, [turn_id], [self._count], [piece], [self._number_of(turn_id)]):
+        piece = self._piece(db.tenant, turn_id, body)
+        if not await db.connection.fetchval(_KEPT, *zip(piece, strict=True), CHANNEL, self._followed([piece])):
             raise ConversationBusy(turn_id)
 
-    def _number_of(self, turn_id: str) -> int:
-        mine = self.turns.get(turn_id)
-        return mine.number if mine else 0
+    def _piece(self, tenant: str, turn_id: str, body: bytes) -> _Piece:
+        """The values of `_KEEP`."""
+        mine = self.turns.get((tenant, turn_id)) or Mine()
+        mine.pieces += 1
+        return tenant, turn_id, mine.pieces - 1, self._seal.seal(body, turn_id.encode()), mine.number
+
+    def _followed(self, pieces: Iterable[_Piece]) -> list[str]:
+        """The ids of the turns of these pieces that others may follow."""
+        return list({id for tenant, id, *_ in pieces if (mine := self.turns.get((tenant, id))) and mine.background})
 
     async def _write(self) -> None:
         connection = await self._connected()
         pieces, self._pieces = self._pieces, []
         try:
-            await connection.execute(_KEEP, self._tenant, *zip(*pieces, strict=True))
+            values = list(zip(*pieces, strict=True))
+            if followed := self._followed(pieces):
+                await connection.fetchval(_KEPT, *values, CHANNEL, followed)
+            else:
+                await connection.execute(_KEEP, *values)
         except Exception:
-            self._pieces = [piece for piece in pieces if piece[0] in self.turns] + self._pieces
+            self._pieces = [piece for piece in pieces if piece[:2] in self.turns] + self._pieces
             raise
 
     async def close(self) -> None:

@@ -9,25 +9,31 @@ from __future__ import annotations
 import asyncio
 import functools
 import weakref
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from multiturn.deltas import Draft
 from multiturn.errors import InvalidInput
+from multiturn.stores import following
 from multiturn.stores.postgres import (
     addresses,
+    api_keys,
+    background,
     checking,
     conversations,
     deletion,
     life,
+    live,
+    locks,
     moving,
     places,
     reading,
     resealing,
     search,
     usage,
+    withdrawal,
 )
 from multiturn.stores.records import (
     EVERYTHING,
@@ -38,15 +44,18 @@ from multiturn.stores.records import (
     Filter,
     Found,
     Head,
+    KeyRecord,
     Retention,
     Statistics,
     UsageBy,
     UsageRow,
 )
 from multiturn.stores.sealing import Plain, Seal
+from multiturn.stores.tenants import Tenanted
 from multiturn.turns import Turn
 
 if TYPE_CHECKING:
+    from multiturn.stores.following import Stretch
     from multiturn.stores.postgres.connections import Connections
     from multiturn.stores.postgres.session import Session
 
@@ -55,7 +64,7 @@ _encode = msgspec.json.Encoder().encode
 _COLLECTED_AT_ONCE = 20  # conversations between two looks at what is due
 
 
-class PostgresStore:
+class PostgresStore(Tenanted):
     """`PostgresStore("postgresql://user:password@host/database")` keeps turns in that database.
 
     As `stores.base.Store`. The tables are in the schema `multiturn`, or in the URL's `?search_path=`; they are made at
@@ -67,6 +76,7 @@ class PostgresStore:
     """
 
     def __init__(self, url: str, *, seal: Seal | None = None, connections: int = 10) -> None:
+        super().__init__()
         self._address = addresses.read(url)
         self._connections = _connections(self._address, seal or Plain(), connections)
         self._close = weakref.finalize(self, self._connections.close)
@@ -82,6 +92,23 @@ class PostgresStore:
     def closed(self) -> bool:
         return self._connections.closed
 
+    # --- tenants and their keys ---------------------------------------------------------------------------------
+
+    async def tenants(self) -> tuple[str, ...]:
+        return await self._read(conversations.tenants)
+
+    async def create_key(self, record: KeyRecord) -> None:
+        await self._write(lambda db: api_keys.create(db, record))
+
+    async def key(self, digest: bytes) -> KeyRecord | None:
+        return await self._read(lambda db: api_keys.find(db, digest))
+
+    async def keys(self) -> tuple[KeyRecord, ...]:
+        return await self._read(api_keys.every)
+
+    async def revoke_key(self, id: str) -> None:
+        await self._write(lambda db: api_keys.revoke(db, id))
+
     # --- conversations and turns --------------------------------------------------------------------------------
 
     async def conversation(self, id: str) -> ConversationRecord:
@@ -94,6 +121,9 @@ class PostgresStore:
 
     async def create(self, record: ConversationRecord) -> ConversationRecord:
         return await self._write(lambda db: conversations.create(db, record))
+
+    async def update(self, conversation_id: str, *, metadata: dict[str, str] | None) -> ConversationRecord:
+        return await self._write(lambda db: conversations.update(db, conversation_id, metadata))
 
     async def turn(self, id: str) -> Turn:
         return await self._read(lambda db: reading.turn(db, id))
@@ -120,13 +150,14 @@ class PostgresStore:
         user: str | None = None,
         metadata: dict[str, str] | None = None,
         key: str | None = None,
+        kind: str | None = None,
     ) -> Turn:
-        new = ConversationRecord(id=turn.conversation, user=user, metadata=metadata)
+        new = ConversationRecord(id=turn.conversation, user=user, metadata=metadata, kind=kind)
         runner = self._connections.runner
         return await self._write(lambda db: life.begin(db, runner, turn, parent=parent, new=new, key=key), again=True)
 
     def append(self, turn_id: str, drafts: Sequence[Draft]) -> None:
-        self._connections.submit_drafts(turn_id, _encode(drafts))
+        self._connections.submit_drafts(self._tenant, turn_id, _encode(drafts))
 
     async def keep(self, turn_id: str, drafts: Sequence[Draft]) -> None:
         runner, body = self._connections.runner, _encode(drafts)
@@ -140,6 +171,44 @@ class PostgresStore:
 
     async def move_head(self, conversation_id: str, head: str | None) -> None:
         await self._write(lambda db: life.move_head(db, self._connections.runner, conversation_id, head))
+
+    # --- in the background --------------------------------------------------------------------------------------
+
+    def follow(self, turn_id: str) -> AsyncGenerator[Sequence[Draft] | Turn, None]:
+        runner, listener = self._connections.runner, self._connections.listener
+
+        async def stretch(db: Session, last: int) -> Stretch:
+            await listener.ready()
+            return await live.stretch(db, runner, turn_id, last)
+
+        return following.follow(
+            turn_id,
+            self._connections.followers,
+            lambda last: self._read(lambda db: stretch(db, last)),
+            lambda: self._write(lambda db: live.close_left(db, runner, turn_id)),
+            every_s=live.EVERY_S,
+        )
+
+    async def cancel(self, turn_id: str) -> Turn:
+        return await self._write(lambda db: live.cancel(db, self._connections.runner, turn_id))
+
+    async def cancelled(self) -> frozenset[str]:
+        return await self._read(lambda db: live.cancelled(db, self._connections.runner))
+
+    async def take(self) -> tuple[str, Turn] | None:
+        return await self._write(lambda db: live.take(db, self._connections.runner))
+
+    async def recover(self) -> None:
+        await self._write(lambda db: locks.recover(db, self._connections.runner))
+
+    async def forget_drafts(self, before: float) -> int:
+        total = 0
+        while count := await self._write(lambda db: background.forget(db, before)):
+            total += count
+        return total
+
+    async def withdraw(self, turn_id: str) -> None:
+        await self._write(lambda db: withdrawal.withdraw(db, self._connections.runner, turn_id))
 
     # --- finding ------------------------------------------------------------------------------------------------
 
@@ -168,13 +237,14 @@ class PostgresStore:
     async def collect(self, retention: Retention) -> Collected:
         """As `Store.collect`; `freed_bytes` are the rows', whose place the server's vacuum makes free."""
         runner, total = self._connections.runner, Collected()
-        while gone := await self._write(lambda db: deletion.collect(db, runner, retention, _COLLECTED_AT_ONCE)):
-            total = Collected(
-                conversations=total.conversations + sum(each.conversations for each in gone),
-                turns=total.turns + sum(each.turns for each in gone),
-                attachments=total.attachments + sum(each.attachments for each in gone),
-                freed_bytes=total.freed_bytes + sum(each.freed_bytes for each in gone),
-            )
+        for view in [self] if self._tenant else [self.tenant(name) for name in await self.tenants()]:
+            while gone := await view._write(lambda db: deletion.collect(db, runner, retention, _COLLECTED_AT_ONCE)):
+                total = Collected(
+                    conversations=total.conversations + sum(each.conversations for each in gone),
+                    turns=total.turns + sum(each.turns for each in gone),
+                    attachments=total.attachments + sum(each.attachments for each in gone),
+                    freed_bytes=total.freed_bytes + sum(each.freed_bytes for each in gone),
+                )
         return total
 
     # --- moving and checking ------------------------------------------------------------------------------------
@@ -184,11 +254,12 @@ class PostgresStore:
 
     async def reseal(self) -> int:
         total = 0
-        for tree in await self._read(resealing.trees):
-            await self._write(functools.partial(resealing.prepare, tree=tree))
+        for tenant, tree in await self._read(resealing.trees):
+            view = self.tenant(tenant)
+            await view._write(functools.partial(resealing.prepare, tree=tree))
             last, count = places.Place(tree, 0, 0), 1  # branches count from 1
             while count:
-                last, count = await self._write(functools.partial(resealing.some_turns, after=last))
+                last, count = await view._write(functools.partial(resealing.some_turns, after=last))
                 total += count
         return total
 
@@ -196,14 +267,15 @@ class PostgresStore:
         return await self._read(checking.check)
 
     async def aclose(self) -> None:
-        await asyncio.to_thread(self._close)
+        if self._whole is None:
+            await asyncio.to_thread(self._close)
 
     async def _read(self, work: Callable[[Session], Awaitable[T]]) -> T:
-        return await asyncio.wrap_future(self._connections.submit(work, again=True))
+        return await asyncio.wrap_future(self._connections.submit(work, self._tenant, again=True))
 
     async def _write(self, work: Callable[[Session], Awaitable[T]], *, again: bool = False) -> T:
         """Goes on to the end where whoever waits for it does not."""
-        return await asyncio.shield(asyncio.wrap_future(self._connections.submit(work, again=again)))
+        return await asyncio.shield(asyncio.wrap_future(self._connections.submit(work, self._tenant, again=again)))
 
 
 def _connections(address: addresses.Address, seal: Seal, most: int) -> Connections:
@@ -211,4 +283,4 @@ def _connections(address: addresses.Address, seal: Seal, most: int) -> Connectio
         from multiturn.stores.postgres.connections import Connections
     except ImportError as error:
         raise InvalidInput("PostgreSQL needs a driver: pip install 'multiturn[postgres]'") from error
-    return Connections(address, seal=seal, tenant="", most=most)
+    return Connections(address, seal=seal, most=most)

@@ -83,9 +83,7 @@ async def statistics(db: Session) -> Statistics:
 async def _size(db: Session, tables: tuple[str, ...]) -> int:
     """What the tables, their indexes and their long values take on the disk, those of all tenants together."""
     return int(
-        await db.value(
-            "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest($2::text[]) name "
-            "WHERE $1::text IS NOT NULL",
-            tables,
+        await db.connection.fetchval(
+            "SELECT sum(pg_total_relation_size(name::regclass))::bigint FROM unnest($1::text[]) name", tables
         )
     )

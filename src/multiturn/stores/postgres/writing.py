@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from multiturn.stores import expressions, rows
+from multiturn.stores.postgres import background
 from multiturn.stores.postgres.session import Session
 from multiturn.stores.rows import Row
 from multiturn.stores.sealing import Seal
@@ -20,6 +21,16 @@ _FINISH = "SELECT finish_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
 async def finish(db: Session, turn: Turn, holder: int, there: Collection[str] = ()) -> bool:
     """Write what an ended turn has become, give the lock back that `holder` has on its conversation, and move the head
     if the turn goes on from there. Whether it had the lock. `there` are attachments that need not be sent again."""
+    if not turn.background:
+        return await _finish(db, turn, holder, there)
+    async with db.transaction():
+        done = await _finish(db, turn, holder, there)
+        if done:
+            await background.ended(db, turn)
+        return done
+
+
+async def _finish(db: Session, turn: Turn, holder: int, there: Collection[str]) -> bool:
     row = rows.to_row(turn, db.seal.digest)
     return bool(
         await db.value(

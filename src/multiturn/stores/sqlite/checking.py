@@ -30,12 +30,31 @@ _QUESTIONS = {
         AND (t.key & 16777215) <> CASE WHEN b.parent IS NULL THEN 0 ELSE (b.parent & 16777215) + 1 END""",
     "turn {} was made in a conversation that is not there": """
         SELECT id FROM turns t WHERE NOT EXISTS (SELECT 1 FROM conversations WHERE key = t.conversation)""",
+    "turn {} is of another tenant than its conversation": """
+        SELECT t.id FROM turns t JOIN conversations c ON c.key = t.conversation WHERE c.tenant <> t.tenant""",
+    "conversation {} stands on another tenant's turn": """
+        SELECT c.id FROM conversations c JOIN turns t ON t.key IN (c.head, c.latest) WHERE c.tenant <> t.tenant""",
     "turn {} is in progress, and nobody runs it": """
         SELECT id FROM turns t WHERE status = 0 AND NOT EXISTS (SELECT 1 FROM running WHERE turn = t.key)""",
     "turn {} has ended, and somebody runs it": """
         SELECT id FROM turns t JOIN running r ON r.turn = t.key WHERE t.status <> 0""",
     "there are pieces of turn {}, which does not run": """
-        SELECT turn FROM deltas d WHERE NOT EXISTS (SELECT 1 FROM running WHERE turn = d.turn)""",
+        SELECT DISTINCT turn FROM deltas d WHERE NOT EXISTS (SELECT 1 FROM running WHERE turn = d.turn)
+        AND NOT EXISTS (SELECT 1 FROM background WHERE turn = d.turn)""",
+    "turn {} is said to run in the background, and is not there": """
+        SELECT turn FROM background b WHERE NOT EXISTS (SELECT 1 FROM turns WHERE key = b.turn)""",
+    "turn {} runs in the background, and has ended": """
+        SELECT id FROM turns t JOIN background b ON b.turn = t.key WHERE (t.status = 0) <> (b.ended_at IS NULL)""",
+    "turn {} was withdrawn, and is not there": """
+        SELECT turn FROM withdrawn w WHERE NOT EXISTS (SELECT 1 FROM turns WHERE key = w.turn)""",
+    "turn {} was withdrawn, and nobody follows it": """
+        SELECT id FROM withdrawn w JOIN turns t ON t.key = w.turn
+        WHERE NOT EXISTS (SELECT 1 FROM turns WHERE key = w.turn + 1)
+        AND NOT EXISTS (SELECT 1 FROM branches b JOIN turns c ON c.key BETWEEN b.key << 24 AND (b.key << 24) + 16777215
+          WHERE b.tree = w.tree AND b.parent = w.turn)""",
+    "conversation {} stands on a turn that was withdrawn": """
+        SELECT id FROM conversations WHERE head IN (SELECT turn FROM withdrawn)
+        OR latest IN (SELECT turn FROM withdrawn)""",
     "an attachment of turn {} is not there": """
         SELECT turn FROM attached a WHERE NOT EXISTS (SELECT 1 FROM attachments WHERE digest = a.digest)""",
     "attachment {} is nobody's": """

@@ -18,6 +18,7 @@ from multiturn.stores.sqlite.places import (
     branches_of,
     branches_to,
     first_of,
+    has_children,
     last_of,
     parent_of,
     tree_of,
@@ -25,15 +26,16 @@ from multiturn.stores.sqlite.places import (
 )
 
 
-def delete(db: sqlite3.Connection, seal: Seal, id: str, is_gone: IsGone) -> Collected:
-    row = unlocked(db, seal, id, is_gone)
+def delete(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> Collected:
+    row = unlocked(db, seal, tenant, id, is_gone)
     gone = _prune(db, seal, row)
     db.execute("DELETE FROM keys WHERE conversation = ?", (row.key,))
     (instructions,) = db.execute(
         "DELETE FROM conversations WHERE key = ? RETURNING instructions", (row.key,)
     ).fetchone()
     _drop_texts(db, [instructions])
-    return Collected(conversations=1, turns=gone.turns, attachments=gone.attachments)
+    left = _drop_withdrawn(db, seal, row.tree)
+    return Collected(conversations=1, turns=gone.turns + left.turns, attachments=gone.attachments + left.attachments)
 
 
 def _prune(db: sqlite3.Connection, seal: Seal, deleted: Row) -> Collected:
@@ -75,18 +77,34 @@ def _kept(db: sqlite3.Connection, deleted: Row) -> dict[int, tuple[int, int]]:
     return keep
 
 
-def delete_turn(db: sqlite3.Connection, seal: Seal, id: str) -> int:
-    key = turn_key(db, id)
-    parent = parent_of(db, key)
+def delete_turn(db: sqlite3.Connection, seal: Seal, tenant: str, id: str) -> int:
+    key = turn_key(db, tenant, id)
+    standing = above(db, key)
     keys = _descendants(db, key)
     for (conversation,) in db.execute(
         f"SELECT c.id FROM running r JOIN conversations c ON c.key = r.conversation WHERE r.turn IN ({_list(keys)})"
     ):
         raise ConversationBusy(conversation)
     tree = tree_of(db, key)
-    db.execute(f"UPDATE conversations SET head = ? WHERE tree = ? AND head IN ({_list(keys)})", (parent, tree))
-    db.execute(f"UPDATE conversations SET latest = head WHERE tree = ? AND latest IN ({_list(keys)})", (tree,))
-    return _drop_turns(db, seal, keys).turns
+    step_back(db, tree, keys, standing)
+    gone = _drop_turns(db, seal, keys)
+    _drop_withdrawn(db, seal, tree)
+    return gone.turns
+
+
+def above(db: sqlite3.Connection, key: int) -> int | None:
+    """The turn on which those stand who stood on this one: the next above it that can be found."""
+    parent = parent_of(db, key)
+    while parent is not None and db.execute("SELECT 1 FROM withdrawn WHERE turn = ?", (parent,)).fetchone():
+        parent = parent_of(db, parent)
+    return parent
+
+
+def step_back(db: sqlite3.Connection, tree: int, keys: Iterable[int], standing: int | None) -> None:
+    """Let the conversations that stand on one of these turns stand there."""
+    gone = _list(keys)
+    db.execute(f"UPDATE conversations SET head = ? WHERE tree = ? AND head IN ({gone})", (standing, tree))
+    db.execute(f"UPDATE conversations SET latest = head WHERE tree = ? AND latest IN ({gone})", (tree,))
 
 
 def _descendants(db: sqlite3.Connection, key: int) -> list[int]:
@@ -103,20 +121,22 @@ def _descendants(db: sqlite3.Connection, key: int) -> list[int]:
     return found
 
 
-def delete_user(db: sqlite3.Connection, seal: Seal, user: str, is_gone: IsGone) -> int:
-    ids = [id for (id,) in db.execute("SELECT id FROM conversations WHERE user = ?", (user,)).fetchall()]
-    for id in ids:
-        delete(db, seal, id, is_gone)
-    return len(ids)
+def delete_user(db: sqlite3.Connection, seal: Seal, tenant: str, user: str, is_gone: IsGone) -> int:
+    found = db.execute("SELECT id FROM conversations WHERE tenant = ? AND user = ?", (tenant, user)).fetchall()
+    for (id,) in found:
+        delete(db, seal, tenant, id, is_gone)
+    return len(found)
 
 
 # --- retention --------------------------------------------------------------------------------------------------------
 
 
-def due(db: sqlite3.Connection, retention: Retention, limit: int) -> list[str]:
-    """Some conversations that the rules let go, and on which no turn runs; the longest unused first."""
+def due(db: sqlite3.Connection, tenant: str | None, retention: Retention, limit: int) -> list[tuple[str, str]]:
+    """Some conversations, each with its tenant, that the rules let go, and on which no turn runs; the longest unused
+    first. Of this tenant, or of all for None."""
     now = time.time()
-    conditions, values = ["false"], []
+    conditions: list[str] = ["false"]
+    values: list[object] = [tenant]
     if retention.age_s is not None:
         conditions.append("created_at < ?")
         values.append(now - retention.age_s)
@@ -126,14 +146,16 @@ def due(db: sqlite3.Connection, retention: Retention, limit: int) -> list[str]:
     if retention.keep is not None:
         conditions.append("rank > ?")
         values.append(retention.keep)
-    ranked = "row_number() OVER (PARTITION BY user ORDER BY updated_at DESC, id DESC)"
+    ranked = "row_number() OVER (PARTITION BY tenant, user ORDER BY updated_at DESC, id DESC)"
     rows = db.execute(
-        f"""SELECT id FROM (SELECT *, {ranked if retention.keep is not None else "0"} AS rank FROM conversations)
-            WHERE ({" OR ".join(conditions)}) AND key NOT IN (SELECT conversation FROM running)
+        f"""SELECT tenant, id
+            FROM (SELECT *, {ranked if retention.keep is not None else "0"} AS rank FROM conversations)
+            WHERE tenant = ifnull(?, tenant) AND ({" OR ".join(conditions)})
+              AND key NOT IN (SELECT conversation FROM running)
             ORDER BY updated_at LIMIT ?""",
         (*values, limit),
     )
-    return [id for (id,) in rows.fetchall()]
+    return rows.fetchall()
 
 
 # --- what goes along --------------------------------------------------------------------------------------------------
@@ -159,9 +181,23 @@ def _drop_turns(db: sqlite3.Connection, seal: Seal, keys: list[int]) -> Collecte
         f"""DELETE FROM keys WHERE turn IN ({_list(keys)})
             AND conversation IN (SELECT conversation FROM turns WHERE key IN ({_list(keys)}))"""
     )
+    for table in ("deltas", "background", "withdrawn"):
+        db.execute(f"DELETE FROM {table} WHERE turn IN ({_list(keys)})")
     texts = db.execute(f"DELETE FROM turns WHERE key IN ({_list(keys)}) RETURNING instructions").fetchall()
     _drop_texts(db, {text for (text,) in texts})
     return Collected(turns=len(keys), attachments=attachments)
+
+
+def _drop_withdrawn(db: sqlite3.Connection, seal: Seal, tree: int) -> Collected:
+    """Drop the tree's withdrawn turns that nobody follows any more."""
+    turns = attachments = 0
+    while True:
+        withdrawn = db.execute("SELECT turn FROM withdrawn WHERE tree = ?", (tree,)).fetchall()
+        alone = [key for (key,) in withdrawn if not has_children(db, key)]
+        if not alone:
+            return Collected(turns=turns, attachments=attachments)
+        gone = _drop_turns(db, seal, [each for key in alone for each in _descendants(db, key)])
+        turns, attachments = turns + gone.turns, attachments + gone.attachments
 
 
 def _drop_texts(db: sqlite3.Connection, keys: Iterable[int | None]) -> None:

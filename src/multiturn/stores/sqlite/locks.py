@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -13,7 +13,7 @@ from multiturn.deltas import Draft
 from multiturn.errors import ConversationBusy
 from multiturn.stores.crashes import crashed
 from multiturn.stores.sealing import Seal
-from multiturn.stores.sqlite import conversations, reading, writing
+from multiturn.stores.sqlite import background, conversations, reading, writing
 from multiturn.stores.sqlite.places import parent_of
 from multiturn.turns import Totals
 
@@ -22,9 +22,9 @@ IsGone = Callable[[str], bool]
 _decode_drafts = msgspec.json.Decoder(tuple[Draft, ...]).decode
 
 
-def unlocked(db: sqlite3.Connection, seal: Seal, id: str, is_gone: IsGone) -> conversations.Row:
+def unlocked(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> conversations.Row:
     """The conversation, on which no turn runs. Raises `ConversationBusy`, and `NotFound`."""
-    row = conversations.find(db, id)
+    row = conversations.find(db, tenant, id)
     running = db.execute("SELECT turn, runner FROM running WHERE conversation = ?", (row.key,)).fetchone()
     if running is None:
         return row
@@ -32,15 +32,15 @@ def unlocked(db: sqlite3.Connection, seal: Seal, id: str, is_gone: IsGone) -> co
     if not is_gone(runner):
         raise ConversationBusy(id)
     close_crashed(db, seal, key)
-    return conversations.find(db, id)
+    return conversations.find(db, tenant, id)
 
 
 def recover(db: sqlite3.Connection, seal: Seal, is_gone: IsGone) -> None:
-    """Close every turn whose runner is gone."""
+    """Close every turn whose runner is gone, but for those that somebody may take over."""
     running = db.execute("SELECT turn, runner FROM running").fetchall()
     gone = {runner for runner in {runner for _, runner in running} if is_gone(runner)}
     for key, runner in running:
-        if runner in gone:
+        if runner in gone and not background.is_awaited(db, key):
             close_crashed(db, seal, key)
 
 
@@ -48,8 +48,15 @@ def close_crashed(db: sqlite3.Connection, seal: Seal, key: int) -> None:
     """End a turn whose runner is gone, with what it had streamed."""
     turn = reading.at(db, seal, key)
     bodies = db.execute("SELECT body FROM deltas WHERE turn = ? ORDER BY position", (key,)).fetchall()
-    drafts = [draft for (body,) in bodies for draft in _decode_drafts(seal.open(body, turn.id.encode()))]
+    drafts = opened(seal, turn.id, [body for (body,) in bodies])
+    cancelled = turn.background and background.is_cancelled(db, key)
     above = parent_of(db, key)
     before = Totals() if above is None else reading.at(db, seal, above).totals
     db.execute("DELETE FROM running WHERE turn = ?", (key,))
-    writing.close(db, seal, key, crashed(turn, drafts, before=before, at=time.time()))
+    writing.close(db, seal, key, crashed(turn, drafts, before=before, at=time.time(), cancelled=cancelled))
+
+
+def opened(seal: Seal, turn_id: str, bodies: Iterable[bytes]) -> tuple[Draft, ...]:
+    """The drafts in these pieces of a turn."""
+    about = turn_id.encode()
+    return tuple(draft for body in bodies for draft in _decode_drafts(seal.open(body, about)))

@@ -19,11 +19,22 @@ STATUSES = tuple(TurnStatus)
 """A status is stored as its place here; new ones come last."""
 
 
-def turn_key(db: sqlite3.Connection, id: str) -> int:
-    row = db.execute("SELECT key FROM turns WHERE id = ?", (id,)).fetchone()
+def turn_key(db: sqlite3.Connection, tenant: str, id: str) -> int:
+    """The key of a tenant's turn. Raises `NotFound`, also for one that was withdrawn."""
+    row = db.execute(
+        """SELECT key FROM turns WHERE id = ? AND tenant = ?
+           AND NOT EXISTS (SELECT 1 FROM withdrawn WHERE turn = turns.key)""",
+        (id, tenant),
+    ).fetchone()
     if row is None:
         raise NotFound("turn", id)
     return int(row[0])
+
+
+def find_turn(db: sqlite3.Connection, tenant: str, id: str) -> int | None:
+    """The same, and of one that was withdrawn too; None if there is none."""
+    row = db.execute("SELECT key FROM turns WHERE id = ? AND tenant = ?", (id, tenant)).fetchone()
+    return None if row is None else int(row[0])
 
 
 def id_at(db: sqlite3.Connection, key: int) -> str:
@@ -55,6 +66,17 @@ def parent_of(db: sqlite3.Connection, key: int) -> int | None:
         return key - 1
     (parent,) = db.execute("SELECT parent FROM branches WHERE key = ?", (key >> POSITION_BITS,)).fetchone()
     return None if parent is None else int(parent)
+
+
+def has_children(db: sqlite3.Connection, key: int) -> bool:
+    """Whether a turn follows this one, on its branch or on one that leaves from there."""
+    if (key + 1) % POSITIONS and db.execute("SELECT 1 FROM turns WHERE key = ?", (key + 1,)).fetchone():
+        return True
+    leaving = db.execute("SELECT key FROM branches WHERE tree = ? AND parent = ?", (tree_of(db, key), key)).fetchall()
+    return any(
+        db.execute("SELECT 1 FROM turns WHERE key BETWEEN ? AND ?", (first_of(branch), last_of(branch))).fetchone()
+        for (branch,) in leaving
+    )
 
 
 def branches_to(db: sqlite3.Connection, key: int | None) -> Iterator[tuple[int, int]]:

@@ -16,6 +16,7 @@ from multiturn.stores.sqlite.places import (
     STATUSES,
     branches_of,
     branches_to,
+    find_turn,
     first_of,
     id_at,
     last_of,
@@ -33,8 +34,8 @@ _COLUMNS = f"id, conversation, status, instructions, model, body, answered, {_US
 _Columns = tuple[Any, ...]
 
 
-def turn(db: sqlite3.Connection, seal: Seal, id: str) -> Turn:
-    return at(db, seal, turn_key(db, id))
+def turn(db: sqlite3.Connection, seal: Seal, tenant: str, id: str) -> Turn:
+    return at(db, seal, turn_key(db, tenant, id))
 
 
 def at(db: sqlite3.Connection, seal: Seal, key: int) -> Turn:
@@ -50,9 +51,9 @@ def words_at(db: sqlite3.Connection, seal: Seal, key: int) -> str:
     return rows.indexed(made)
 
 
-def path(db: sqlite3.Connection, seal: Seal, head: str, after: str | None) -> tuple[Turn, ...]:
+def path(db: sqlite3.Connection, seal: Seal, tenant: str, head: str, after: str | None) -> tuple[Turn, ...]:
     """The turns from the root, or from `after` on, to `head`: one range read for each branch on the way."""
-    stretches, above = _stretches(db, head, after)
+    stretches, above = _stretches(db, tenant, head, after)
     ranges = [
         db.execute(f"SELECT {_COLUMNS} FROM turns WHERE key BETWEEN ? AND ? ORDER BY key", stretch)
         for stretch in reversed(stretches)
@@ -61,25 +62,29 @@ def path(db: sqlite3.Connection, seal: Seal, head: str, after: str | None) -> tu
     return _made(db, seal, found, [above, *(row[0] for row in found[:-1])])
 
 
-def _stretches(db: sqlite3.Connection, head: str, after: str | None) -> tuple[list[tuple[int, int]], str | None]:
+def _stretches(
+    db: sqlite3.Connection, tenant: str, head: str, after: str | None
+) -> tuple[list[tuple[int, int]], str | None]:
     """The first and last key of each stretch, the youngest first, and the turn that they follow."""
-    known = None if after is None else db.execute("SELECT key FROM turns WHERE id = ?", (after,)).fetchone()
+    known = None if after is None else find_turn(db, tenant, after)
     stretches: list[tuple[int, int]] = []
-    for branch, last in branches_to(db, turn_key(db, head)):
-        if known and first_of(branch) <= known[0] <= last:
-            return [*stretches, (known[0] + 1, last)], after
+    for branch, last in branches_to(db, turn_key(db, tenant, head)):
+        if known is not None and first_of(branch) <= known <= last:
+            return [*stretches, (known + 1, last)], after
         stretches.append((first_of(branch), last))
     return stretches, None
 
 
-def tree(db: sqlite3.Connection, seal: Seal, conversation_id: str) -> tuple[Turn, ...]:
+def tree(db: sqlite3.Connection, seal: Seal, tenant: str, conversation_id: str) -> tuple[Turn, ...]:
     made: list[Turn] = []
-    for branch in branches_of(db, conversations.find(db, conversation_id).tree):
+    for branch in branches_of(db, conversations.find(db, tenant, conversation_id).tree):
         found = db.execute(
             f"SELECT {_COLUMNS} FROM turns WHERE key BETWEEN ? AND ? ORDER BY key", (first_of(branch), last_of(branch))
         ).fetchall()
         if found:
-            above = parent_of(db, turn_key(db, found[0][0]))
+            first_key = find_turn(db, tenant, found[0][0])
+            assert first_key is not None
+            above = parent_of(db, first_key)
             first = None if above is None else id_at(db, above)
             made += _made(db, seal, found, [first, *(row[0] for row in found[:-1])])
     return tuple(made)

@@ -38,4 +38,8 @@ def _turn(db: sqlite3.Connection, seal: Seal, key: int) -> None:
         return  # its end is written soon enough
     before = db.execute("DELETE FROM attached WHERE turn = ? RETURNING digest", (key,)).fetchall()
     writing.update(db, seal, key, turn)
+    about = turn.id.encode()
+    for position, body in db.execute("SELECT position, body FROM deltas WHERE turn = ?", (key,)).fetchall():
+        anew = seal.seal(seal.open(body, about), about)
+        db.execute("UPDATE deltas SET body = ? WHERE turn = ? AND position = ?", (anew, key, position))
     writing.drop_unused_attachments(db, {digest for (digest,) in before})

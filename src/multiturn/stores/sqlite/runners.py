@@ -48,6 +48,10 @@ class Runner:
         _drop(lock)
         return True
 
+    def runs(self, runner: str) -> bool:
+        """Whether it is this very store that runs turns as `runner`."""
+        return runner == self._id
+
     def sweep(self) -> None:
         """Remove the files of processes that ended before they had begun a turn."""
         if self._database is not None:

@@ -33,12 +33,14 @@ def _as_indexed(text: str) -> str:
     return expressions.fold(text) if text.isascii() else " ".join(expressions.words_of(text))
 
 
-def search(db: sqlite3.Connection, seal: Seal, words: str, user: str | None, limit: int) -> tuple[Found, ...]:
+def search(
+    db: sqlite3.Connection, seal: Seal, tenant: str, words: str, user: str | None, limit: int
+) -> tuple[Found, ...]:
     if seal.on:
         raise SearchOff("this store is encrypted, so that what was said in it cannot be searched")
     expression = expressions.parse(words)
     found: list[Found] = []
-    for key in _candidates(db, expression, user):
+    for key in _candidates(db, tenant, expression, user):
         turn = reading.at(db, seal, key)
         text = rows.text_of(turn)
         if expressions.matches(expression, text):
@@ -48,12 +50,13 @@ def search(db: sqlite3.Connection, seal: Seal, words: str, user: str | None, lim
     return tuple(found)
 
 
-def _candidates(db: sqlite3.Connection, expression: Expression, user: str | None) -> Iterator[int]:
+def _candidates(db: sqlite3.Connection, tenant: str, expression: Expression, user: str | None) -> Iterator[int]:
     """The keys of turns that have all the words, the newest first."""
     terms = [f'"{word}"' for word in expression.every_word] + [f'"{start}"*' for start in expression.beginnings]
     rows = db.execute(
         """SELECT t.key FROM said s JOIN turns t ON t.key = s.rowid JOIN conversations c ON c.key = t.conversation
-           WHERE said MATCH ? AND (? IS NULL OR c.user = ?) ORDER BY t.id DESC""",
-        (" AND ".join(terms), user, user),
+           WHERE said MATCH ? AND t.tenant = ? AND (? IS NULL OR c.user = ?)
+             AND NOT EXISTS (SELECT 1 FROM withdrawn w WHERE w.turn = t.key) ORDER BY t.id DESC""",
+        (" AND ".join(terms), tenant, user, user),
     )
     return (key for (key,) in rows.fetchall())

@@ -11,13 +11,14 @@ import asyncio
 import functools
 import sqlite3
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from multiturn.deltas import Draft
+from multiturn.stores import following
 from multiturn.stores.records import (
     EVERYTHING,
     HEAD,
@@ -27,6 +28,7 @@ from multiturn.stores.records import (
     Filter,
     Found,
     Head,
+    KeyRecord,
     Retention,
     Statistics,
     UsageBy,
@@ -34,20 +36,25 @@ from multiturn.stores.records import (
 )
 from multiturn.stores.sealing import Plain, Seal
 from multiturn.stores.sqlite import (
+    api_keys,
+    background,
     checking,
     conversations,
     deletion,
     life,
+    live,
     locks,
     moving,
     reading,
     resealing,
     search,
     usage,
+    withdrawal,
 )
 from multiturn.stores.sqlite.runners import Runner
 from multiturn.stores.sqlite.schema import connect
 from multiturn.stores.sqlite.worker import InlineWorker, Worker
+from multiturn.stores.tenants import Tenanted
 from multiturn.turns import Turn
 
 T = TypeVar("T")
@@ -55,7 +62,7 @@ _encode = msgspec.json.Encoder().encode
 _COLLECTED_AT_ONCE = 20  # conversations in one transaction
 
 
-class SQLiteStore:
+class SQLiteStore(Tenanted):
     """`SQLiteStore("chats.db")` keeps turns in that file; `SQLiteStore()` in memory, for as long as it lives.
 
     As `stores.base.Store`. Any number of processes of one machine may use one file. The file is opened at first use.
@@ -63,9 +70,11 @@ class SQLiteStore:
     """
 
     def __init__(self, database: str | Path | None = None, *, seal: Seal | None = None) -> None:
+        super().__init__()
         self._database = None if database is None else Path(database).absolute()
         self._seal = seal or Plain()
         self._runner = Runner(self._database)
+        self._followers = following.Followers()
         self._reader, self._writer = _workers(self._database)
         self._recovery = self._writer.submit(_recovery(self._seal, self._runner))
         self._close = weakref.finalize(self, _close, self._reader, self._writer, self._runner)
@@ -78,30 +87,53 @@ class SQLiteStore:
     def closed(self) -> bool:
         return not self._close.alive
 
+    # --- tenants and their keys ---------------------------------------------------------------------------------
+
+    async def tenants(self) -> tuple[str, ...]:
+        return await self._read(conversations.tenants)
+
+    async def create_key(self, record: KeyRecord) -> None:
+        await self._write(lambda db: api_keys.create(db, record))
+
+    async def key(self, digest: bytes) -> KeyRecord | None:
+        return await self._read(lambda db: api_keys.find(db, digest))
+
+    async def keys(self) -> tuple[KeyRecord, ...]:
+        return await self._read(api_keys.every)
+
+    async def revoke_key(self, id: str) -> None:
+        await self._write(lambda db: api_keys.revoke(db, id))
+
     # --- conversations and turns --------------------------------------------------------------------------------
 
     async def conversation(self, id: str) -> ConversationRecord:
-        return await self._read(lambda db: conversations.conversation(db, self._seal, id))
+        return await self._read(lambda db: conversations.conversation(db, self._seal, self._tenant, id))
 
     async def conversations(
         self, *, filter: Filter = EVERYTHING, limit: int = 100, after: Cursor | None = None
     ) -> tuple[ConversationRecord, ...]:
-        return await self._read(lambda db: conversations.conversations(db, self._seal, filter, limit, after))
+        tenant = self._tenant
+        return await self._read(lambda db: conversations.conversations(db, self._seal, tenant, filter, limit, after))
 
     async def create(self, record: ConversationRecord) -> ConversationRecord:
-        return await self._write(lambda db: conversations.create(db, self._seal, record))
+        return await self._write(lambda db: conversations.create(db, self._seal, self._tenant, record))
+
+    async def update(self, conversation_id: str, *, metadata: dict[str, str] | None) -> ConversationRecord:
+        return await self._write(
+            lambda db: conversations.update(db, self._seal, self._tenant, conversation_id, metadata)
+        )
 
     async def turn(self, id: str) -> Turn:
-        return await self._read(lambda db: reading.turn(db, self._seal, id))
+        return await self._read(lambda db: reading.turn(db, self._seal, self._tenant, id))
 
     async def path(self, head: str, *, after: str | None = None) -> tuple[Turn, ...]:
-        return await self._read(lambda db: reading.path(db, self._seal, head, after))
+        return await self._read(lambda db: reading.path(db, self._seal, self._tenant, head, after))
 
     async def tree(self, conversation_id: str) -> tuple[Turn, ...]:
-        return await self._read(lambda db: reading.tree(db, self._seal, conversation_id))
+        return await self._read(lambda db: reading.tree(db, self._seal, self._tenant, conversation_id))
 
     async def family(self, conversation_id: str) -> tuple[ConversationRecord, ...]:
-        return await self._read(lambda db: conversations.family(db, self._seal, conversation_id))
+        return await self._read(lambda db: conversations.family(db, self._seal, self._tenant, conversation_id))
 
     # --- a turn's life ------------------------------------------------------------------------------------------
 
@@ -113,12 +145,14 @@ class SQLiteStore:
         user: str | None = None,
         metadata: dict[str, str] | None = None,
         key: str | None = None,
+        kind: str | None = None,
     ) -> Turn:
-        new = ConversationRecord(id=turn.conversation, user=user, metadata=metadata)
+        new = ConversationRecord(id=turn.conversation, user=user, metadata=metadata, kind=kind)
         return await self._write(
             lambda db: life.begin(
                 db,
                 self._seal,
+                self._tenant,
                 turn,
                 parent=parent,
                 new=new,
@@ -129,47 +163,94 @@ class SQLiteStore:
         )
 
     def append(self, turn_id: str, drafts: Sequence[Draft]) -> None:
-        body, seal = _encode(drafts), self._seal
-        self._writer.submit(lambda db: life.append(db, seal, turn_id, body), durable=False)
+        body, seal, tenant = _encode(drafts), self._seal, self._tenant
+        written = self._writer.submit(lambda db: life.append(db, seal, tenant, turn_id, body), durable=False)
+        written.add_done_callback(lambda _: self._followers.wake(turn_id))
 
     async def keep(self, turn_id: str, drafts: Sequence[Draft]) -> None:
         body = _encode(drafts)
-        await self._write(lambda db: life.append(db, self._seal, turn_id, body))
+        await self._write(lambda db: life.append(db, self._seal, self._tenant, turn_id, body))
+        self._followers.wake(turn_id)
 
     async def reopen(self, turn_id: str) -> Turn:
-        runner = self._runner
-        return await self._write(lambda db: life.reopen(db, self._seal, turn_id, runner.id, runner.is_gone))
+        runner, tenant = self._runner, self._tenant
+        return await self._write(lambda db: life.reopen(db, self._seal, tenant, turn_id, runner.id, runner.is_gone))
 
     async def finish(self, turn: Turn) -> None:
-        await self._write(lambda db: life.finish(db, self._seal, turn, runner=self._runner.id))
+        await self._write(lambda db: life.finish(db, self._seal, self._tenant, turn, runner=self._runner.id))
+        self._followers.wake(turn.id)
 
     async def move_head(self, conversation_id: str, head: str | None) -> None:
-        is_gone = self._runner.is_gone
-        await self._write(lambda db: life.move_head(db, self._seal, conversation_id, head, is_gone))
+        is_gone, tenant = self._runner.is_gone, self._tenant
+        await self._write(lambda db: life.move_head(db, self._seal, tenant, conversation_id, head, is_gone))
+
+    # --- in the background --------------------------------------------------------------------------------------
+
+    def follow(self, turn_id: str) -> AsyncGenerator[Sequence[Draft] | Turn, None]:
+        seal, tenant, is_gone = self._seal, self._tenant, self._runner.is_gone
+        stretch = live.following(seal, tenant, turn_id, self._runner)
+
+        async def close() -> None:
+            await self._write(lambda db: live.close_left(db, seal, tenant, turn_id, is_gone))
+            self._followers.wake(turn_id)
+
+        return following.follow(
+            turn_id,
+            self._followers,
+            lambda last: self._read(lambda db: stretch(db, last)),
+            close,
+            every_s=live.EVERY_S,
+        )
+
+    async def cancel(self, turn_id: str) -> Turn:
+        is_gone, tenant = self._runner.is_gone, self._tenant
+        return await self._write(lambda db: live.cancel(db, self._seal, tenant, turn_id, is_gone))
+
+    async def cancelled(self) -> frozenset[str]:
+        return await self._read(lambda db: live.cancelled(db, self._runner.runs))
+
+    async def take(self) -> tuple[str, Turn] | None:
+        runner = self._runner
+        return await self._write(lambda db: live.take(db, self._seal, runner.id, runner.is_gone))
+
+    async def recover(self) -> None:
+        await self._write(lambda db: locks.recover(db, self._seal, self._runner.is_gone))
+
+    async def forget_drafts(self, before: float) -> int:
+        total = 0
+        while count := await self._write(lambda db: background.forget(db, before)):
+            total += count
+        return total
+
+    async def withdraw(self, turn_id: str) -> None:
+        is_gone, tenant = self._runner.is_gone, self._tenant
+        await self._write(lambda db: withdrawal.withdraw(db, self._seal, tenant, turn_id, is_gone))
 
     # --- finding ------------------------------------------------------------------------------------------------
 
     async def search(self, words: str, *, user: str | None = None, limit: int = 20) -> tuple[Found, ...]:
-        return await self._read(lambda db: search.search(db, self._seal, words, user, limit))
+        return await self._read(lambda db: search.search(db, self._seal, self._tenant, words, user, limit))
 
     async def usage(
         self, by: UsageBy, *, since: float | None = None, until: float | None = None
     ) -> tuple[UsageRow, ...]:
-        return await self._read(lambda db: usage.usage(db, self._seal, by, since, until))
+        return await self._read(lambda db: usage.usage(db, self._seal, self._tenant, by, since, until))
 
     async def statistics(self) -> Statistics:
-        return await self._read(usage.statistics)
+        return await self._read(lambda db: usage.statistics(db, self._tenant))
 
     # --- letting go ---------------------------------------------------------------------------------------------
 
     async def delete(self, conversation_id: str) -> None:
-        await self._write(lambda db: deletion.delete(db, self._seal, conversation_id, self._runner.is_gone))
+        is_gone, tenant = self._runner.is_gone, self._tenant
+        await self._write(lambda db: deletion.delete(db, self._seal, tenant, conversation_id, is_gone))
 
     async def delete_turn(self, turn_id: str) -> int:
-        return await self._write(lambda db: deletion.delete_turn(db, self._seal, turn_id))
+        return await self._write(lambda db: deletion.delete_turn(db, self._seal, self._tenant, turn_id))
 
     async def delete_user(self, user: str) -> int:
-        return await self._write(lambda db: deletion.delete_user(db, self._seal, user, self._runner.is_gone))
+        is_gone, tenant = self._runner.is_gone, self._tenant
+        return await self._write(lambda db: deletion.delete_user(db, self._seal, tenant, user, is_gone))
 
     async def collect(self, retention: Retention) -> Collected:
         total = Collected()
@@ -183,13 +264,13 @@ class SQLiteStore:
         return msgspec.structs.replace(total, freed_bytes=freed_bytes)
 
     def _collect_some(self, db: sqlite3.Connection, retention: Retention) -> list[Collected]:
-        ids = deletion.due(db, retention, _COLLECTED_AT_ONCE)
-        return [deletion.delete(db, self._seal, id, self._runner.is_gone) for id in ids]
+        due = deletion.due(db, self._tenant or None, retention, _COLLECTED_AT_ONCE)
+        return [deletion.delete(db, self._seal, tenant, id, self._runner.is_gone) for tenant, id in due]
 
     # --- moving and checking ------------------------------------------------------------------------------------
 
     async def restore(self, records: Sequence[ConversationRecord], turns: Sequence[Turn]) -> None:
-        await self._write(lambda db: moving.restore(db, self._seal, records, turns))
+        await self._write(lambda db: moving.restore(db, self._seal, self._tenant, records, turns))
 
     async def reseal(self) -> int:
         await self._write(lambda db: resealing.prepare(db, self._seal))
@@ -204,7 +285,8 @@ class SQLiteStore:
         return await self._read(lambda db: checking.check(db, self._seal))
 
     async def aclose(self) -> None:
-        await asyncio.to_thread(self._close)
+        if self._whole is None:
+            await asyncio.to_thread(self._close)
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if not self._recovery.done():

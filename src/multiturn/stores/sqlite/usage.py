@@ -23,14 +23,14 @@ _KINDS: Final = {
 
 
 def usage(
-    db: sqlite3.Connection, seal: Seal, by: UsageBy, since: float | None, until: float | None
+    db: sqlite3.Connection, seal: Seal, tenant: str, by: UsageBy, since: float | None, until: float | None
 ) -> tuple[UsageRow, ...]:
     rows = db.execute(
         f"""SELECT {_NAME[by]}, count(*), total(t.input_tokens), total(t.output_tokens), total(t.cached_tokens),
               total(t.cache_write_tokens), total(t.reasoning_tokens), sum(t.cost_usd)
             FROM turns t JOIN conversations c ON c.key = t.conversation
-            WHERE t.day BETWEEN ? AND ? GROUP BY 1""",
-        (-1 if since is None else days.day_of(since), 1e9 if until is None else days.day_of(until)),
+            WHERE t.tenant = ? AND t.day BETWEEN ? AND ? GROUP BY 1""",
+        (tenant, -1 if since is None else days.day_of(since), 1e9 if until is None else days.day_of(until)),
     ).fetchall()
     return days.in_order([_row(db, seal, by, row) for row in rows], by)
 
@@ -56,20 +56,26 @@ def _row(db: sqlite3.Connection, seal: Seal, by: UsageBy, row: tuple[Any, ...]) 
     )
 
 
-def statistics(db: sqlite3.Connection) -> Statistics:
-    def count(table: str) -> int:
-        return int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-
+def statistics(db: sqlite3.Connection, tenant: str) -> Statistics:
+    conversations, turns, attachments = db.execute(
+        """SELECT (SELECT count(*) FROM conversations WHERE tenant = :tenant),
+             (SELECT count(*) FROM turns WHERE tenant = :tenant),
+             (SELECT count(DISTINCT a.digest) FROM attached a JOIN turns t ON t.key = a.turn
+              WHERE t.tenant = :tenant)""",
+        {"tenant": tenant},
+    ).fetchone()
     biggest = db.execute(
         """SELECT c.id, sum(length(t.body)) AS bytes FROM turns t JOIN conversations c ON c.key = t.conversation
-           GROUP BY c.key ORDER BY bytes DESC, c.id LIMIT ?""",
-        (_BIGGEST,),
+           WHERE t.tenant = ? GROUP BY c.key ORDER BY bytes DESC, c.id LIMIT ?""",
+        (tenant, _BIGGEST),
     ).fetchall()
-    by_day = db.execute("SELECT day, count(*) FROM turns GROUP BY day ORDER BY day").fetchall()
+    by_day = db.execute(
+        "SELECT day, count(*) FROM turns WHERE tenant = ? GROUP BY day ORDER BY day", (tenant,)
+    ).fetchall()
     return Statistics(
-        conversations=count("conversations"),
-        turns=count("turns"),
-        attachments=count("attachments"),
+        conversations=conversations,
+        turns=turns,
+        attachments=attachments,
         bytes_by_kind=_bytes_by_kind(db),
         biggest=tuple(biggest),
         turns_by_day=tuple((days.name_of(number), turns) for number, turns in by_day),

@@ -10,21 +10,27 @@ import msgspec
 from multiturn.stores import rows
 from multiturn.stores.days import day_of
 from multiturn.stores.sealing import Seal
-from multiturn.stores.sqlite import search
+from multiturn.stores.sqlite import background, search
 from multiturn.stores.sqlite.places import STATUSES, text_key
 from multiturn.turns import Turn, continues
 
 
 def insert(
-    db: sqlite3.Connection, seal: Seal, key: int, conversation: int, instructions: int | None, turn: Turn
+    db: sqlite3.Connection,
+    seal: Seal,
+    tenant: str,
+    key: int,
+    conversation: int,
+    instructions: int | None,
+    turn: Turn,
 ) -> None:
     """Write a turn's row, whatever its status."""
     row, changing = _row(db, seal, turn)
     day, model = day_of(turn.created_at), text_key(db, seal, turn.model)
     db.execute(
-        f"""INSERT INTO turns (key, id, conversation, instructions, day, model, {", ".join(_CHANGING)})
-            VALUES ({", ".join("?" * (6 + len(_CHANGING)))})""",
-        (key, turn.id, conversation, instructions, day, model, *changing),
+        f"""INSERT INTO turns (key, id, tenant, conversation, instructions, day, model, {", ".join(_CHANGING)})
+            VALUES ({", ".join("?" * (7 + len(_CHANGING)))})""",
+        (key, turn.id, tenant, conversation, instructions, day, model, *changing),
     )
     _beside(db, seal, key, row)
 
@@ -85,7 +91,10 @@ def _beside(db: sqlite3.Connection, seal: Seal, key: int, row: rows.Row) -> None
 def close(db: sqlite3.Connection, seal: Seal, key: int, turn: Turn) -> None:
     """Write what an ended turn has become, and move the head to it if it goes on from there."""
     update(db, seal, key, turn)
-    db.execute("DELETE FROM deltas WHERE turn = ?", (key,))
+    if turn.background:
+        background.ended(db, key, turn)
+    else:
+        db.execute("DELETE FROM deltas WHERE turn = ?", (key,))
     db.execute(
         """UPDATE conversations SET updated_at = ?, head = CASE WHEN ? THEN ? ELSE head END
            WHERE key = (SELECT conversation FROM turns WHERE key = ?)""",

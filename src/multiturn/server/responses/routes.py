@@ -1,0 +1,45 @@
+"""`POST /v1/responses`, as JSON and as server-sent events; and the routes of what is stored."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from multiturn.errors import InvalidInput
+from multiturn.formats.responses import encode_error
+from multiturn.server.doors import Call, Door, json, while_there
+from multiturn.server.responses.asking import begun, decoded
+from multiturn.server.responses.compacting import compact, input_tokens
+from multiturn.server.responses.include import ENCRYPTED
+from multiturn.server.responses.shown import encoder_of, events, response_of
+from multiturn.server.responses.stored import cancel, delete, input_items, retrieve
+from multiturn.server.service import Service
+from multiturn.server.streaming import EventStream
+
+
+def routes(service: Service) -> list[BaseRoute]:
+    door = Door(service, "responses", encode_error)
+    return [
+        door.route("/v1/responses", create),
+        door.route("/v1/responses/compact", compact),
+        door.route("/v1/responses/input_tokens", input_tokens),
+        door.route("/v1/responses/{response_id}", retrieve, methods=("GET",)),
+        door.route("/v1/responses/{response_id}", delete, methods=("DELETE",)),
+        door.route("/v1/responses/{response_id}/input_items", input_items, methods=("GET",)),
+        door.route("/v1/responses/{response_id}/cancel", cancel),
+    ]
+
+
+async def create(call: Call) -> ASGIApp:
+    body = await call.body()
+    request = decoded(call, body)
+    if request.background:  # the seam: `server.background` begins these
+        raise InvalidInput("background: this server does not run responses in the background; leave it out")
+    exchange = await begun(call, body, request)
+    encrypted = ENCRYPTED in request.include
+    echo = None if exchange.is_replayed else request.echo
+    if request.stream:
+        encoder = encoder_of(exchange.turn, echo, encrypted=encrypted)
+        return await EventStream(events(exchange, encoder), encoder.fail).open()
+    turn = await while_there(call.request, exchange.ended())
+    return json(response_of(turn, echo, encrypted=encrypted))
