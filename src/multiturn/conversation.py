@@ -503,7 +503,10 @@ class Conversation:
             request = self._agent.request(path, written.turn.input, written.turn.instructions, None)
             answer = await condensed(self._agent.framing, asked, path, request)
             written.turn = msgspec.structs.replace(
-                written.turn, window=Mark(len(path.turns) + 1, summary=answer.text.strip(), pinned=path.mark.pinned)
+                written.turn,
+                window=Mark(
+                    len(path.turns) + 1, summary=answer.text.strip(), pinned=path.mark.pinned, removed=path.mark.removed
+                ),
             )
             return Ended(TurnStatus.COMPLETED, Answer(answer))
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from context.windows import body_of, exchange, formats, pairs_are_whole, turns
+from context.windows import PICTURE, body_of, exchange, formats, pairs_are_whole, turns
 from multiturn.context.frame import Fitted, Frame, check
 from multiturn.context.framing import Framing
 from multiturn.context.history import exchanges, replayed
@@ -17,7 +17,7 @@ from multiturn.context.policies import KeepAll, LastTurns, Policy, Shorten, Stri
 from multiturn.context.view import seen, summary_turn
 from multiturn.context.window import Learned, Room, Window, known, limit_in, room
 from multiturn.errors import ContextOverflow, InvalidInput, TooLong
-from multiturn.messages import Message, Origin, Text, Usage, assistant, tool_result, user
+from multiturn.messages import Image, Message, Origin, Text, ToolCall, Usage, assistant, tool_result, user
 from multiturn.models.catalogue import ModelInfo
 from multiturn.path import Path
 from multiturn.request import Request, Settings
@@ -249,6 +249,14 @@ def test_a_newest_turn_that_is_too_long_is_cut_short_and_then_left_out() -> None
     fitted = fit(Window(context_tokens=1000, reserve_tokens=0), Path(history))
     assert fitted.request.path.turns == ()
     assert fitted.mark == Mark(skipped=1, shortened=2)
+
+
+def test_a_turn_that_is_shown_for_the_sake_of_a_pinned_one_is_cut_short() -> None:
+    call = Turn(id="t0", input=(user("look"),), output=(assistant(ToolCall("c", "look", "{}")),))
+    answered = Turn(id="t1", input=(tool_result("c", "found"), user(PICTURE)), output=(assistant("I see."),))
+    fitted = fit(Window(context_tokens=200, reserve_tokens=0), Path([call, answered]), Mark(pinned=("t0",)))
+    assert [turn.id for turn in fitted.request.path.turns] == ["t0", "t1"]
+    assert not any(isinstance(part, Image) for message in fitted.request.messages for part in message.parts)
 
 
 def test_results_that_a_run_piles_up_are_cut_short() -> None:

@@ -10,6 +10,7 @@ import pytest
 from agents import Agent, OpenAIConversationsSession, OpenAIResponsesModel, RunConfig, Runner, function_tool
 from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 
+from multiturn import Conversation
 from openresponses import problems
 from responses_wire import Json, Wire, said, texts
 from serving import Server
@@ -100,6 +101,7 @@ def test_a_chain_of_responses_is_no_conversation(wire: Wire, server: Server) -> 
     (record,) = server.run(server.service.store.conversations())
     wire.refused(404, "GET", f"/conversations/{record.id}")
     wire.refused(404, "DELETE", f"/conversations/{record.id}")
+    wire.refused(404, "POST", "/responses", json={"model": "m", "input": "Hi", "conversation": record.id})
 
 
 @pytest.mark.parametrize(
@@ -222,6 +224,28 @@ def test_one_call_of_several_is_removed_with_nothing_left_hanging(relay_wire: Wi
     calls = [call["id"] for message in messages for call in message.get("tool_calls", ())]
     results = [message["tool_call_id"] for message in messages if message["role"] == "tool"]
     assert calls == results == ["b"]
+
+
+def test_the_library_is_not_shown_it_either(client: OpenAI, server: Server) -> None:
+    made = client.conversations.create(items=[ALICE])
+    (item,) = client.conversations.items.list(made.id).data
+    mine = Conversation("offline", store=server.settings.store, id=made.id)
+    assert mine.send("What's my name?").text == "Your name is Alice."
+    for listed in client.conversations.items.list(made.id):
+        client.conversations.items.delete(listed.id or "", conversation_id=made.id)
+    assert item.id not in [listed.id for listed in client.conversations.items.list(made.id)]
+    mine = Conversation("offline", store=server.settings.store, id=made.id)
+    assert "Alice" not in mine.send("What's my name?").text
+
+
+def test_history_without_what_was_removed_is_not_stored_twice(relay_wire: Wire, upstream: Upstream) -> None:
+    id = relay_wire.post("/conversations", items=[ALICE, {"role": "user", "content": "I live in Bern."}])["id"]
+    path = f"/conversations/{id}/items"
+    relay_wire.create(model="m", input="Hi", conversation=id)
+    alice, *rest = relay_wire.get(path, order="asc")["data"]
+    relay_wire.delete(f"{path}/{alice['id']}")
+    relay_wire.create(model="m", input=[*rest, {"role": "user", "content": "And?"}], conversation=id)
+    assert texts(relay_wire.get(path, order="asc")["data"])[:4] == ["I live in Bern.", "Hi", "You said: Hi", "And?"]
 
 
 def test_positions_stay_when_items_go(client: OpenAI) -> None:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from multiturn.server.app import routes
 from multiturn.server.auth import new_key
+from multiturn.server.settings import Log
 from multiturn.server.upstreams import Upstream as Place
 from observed import exporter, logged, page
 from serving import Server
@@ -120,6 +121,19 @@ def test_no_failure_of_an_upstream_tells_them(keyed: tuple[Server, str], upstrea
                 httpx.post(f"{server.base_url}/responses", json=body, headers=headers, timeout=20)
         page(server)
     check(server, written.getvalue(), SAID, key, UPSTREAM_KEY)
+
+
+def test_words_are_found_where_they_are_told_and_keys_are_not(keyed: tuple[Server, str], upstream: Upstream) -> None:
+    """The search does find; and `log.content` means what was said, and no more."""
+    first, key = keyed
+    settings = {name: getattr(first.settings, name) for name in ("store", "upstreams", "tracing")}
+    with Server(**settings, log=Log(content=True)) as server, logged(content=True) as written:
+        headers = {"authorization": f"Bearer {key}"}
+        assert httpx.post(f"{server.base_url}/responses", json=BODIES["/v1/responses"], headers=headers).is_success
+        page(server)
+    assert SAID in written.getvalue()
+    assert SAID in "".join(span.to_json() for span in exporter().get_finished_spans())
+    assert key not in written.getvalue()
 
 
 async def test_what_nobody_foresaw_tells_no_words() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
+import msgspec
 import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
 
 from multiturn import Conversation, tool
-from multiturn.server.responses.shown import response_id
+from multiturn.messages import assistant
+from multiturn.server.responses.shown import response_id, response_of
 from multiturn.stores import open_store
-from responses_wire import Wire, said, texts
+from multiturn.turns import Turn, TurnStatus
+from responses_wire import Wire, checked, said, texts
 from serving import Server
 from upstream import Upstream, cut_after, hang, hang_after, reply, status
 
@@ -57,6 +60,24 @@ async def test_a_turn_of_the_library_is_a_response(server: Server) -> None:
     again = wire.create(model="m", input="What's my name?", previous_response_id=shown["id"])
     assert said(again) == "Your name is Alice."
     wire.close()
+
+
+def test_a_turn_of_another_door_is_a_response_with_what_is_known_of_it() -> None:
+    turn = Turn(
+        id="turn_06gvvr5qstgff9q1r2047q05q4",
+        conversation="chain_1",
+        status=TurnStatus.COMPLETED,
+        output=(assistant("Hi"),),
+        model="m",
+        finished_at=7.0,
+        metadata={"a": "b"},
+        asked='{"chat":{"n":2,"temperature":0.5}}',
+    )
+    shown = checked(json.loads(response_of(turn)))
+    assert (shown["id"], shown["metadata"], shown["temperature"]) == (NOWHERE, {"a": "b"}, 1.0)
+    paused = msgspec.structs.replace(turn, status=TurnStatus.PAUSED, reason="approval")
+    shown = checked(json.loads(response_of(paused)))
+    assert (shown["status"], shown["incomplete_details"]) == ("incomplete", {"reason": "approval"})
 
 
 def test_a_response_is_a_turn_of_the_library(client: OpenAI, server: Server) -> None:

@@ -66,12 +66,15 @@ def _continues(path: Path, earlier: Path) -> bool:
 def _selected(turns: Sequence[Turn], mark: Mark) -> Iterator[tuple[int, Turn]]:
     """What is shown of these turns, each with its place among them."""
     for place in hidden_pins(turns, mark):
-        yield place, without(turns[place], mark)
+        yield place, _shown(turns, place, mark)
     if mark.summary:
         yield max(mark.skipped - 1, 0), summary_turn(mark.summary)
     for place in range(mark.skipped, len(turns)):
-        turn = shortened(turns[place]) if is_cut(turns, place, mark) else turns[place]
-        yield place, without(turn, mark)
+        yield place, _shown(turns, place, mark)
+
+
+def _shown(turns: Sequence[Turn], place: int, mark: Mark) -> Turn:
+    return without(shortened(turns[place]) if is_cut(turns, place, mark) else turns[place], mark)
 
 
 def _whole(turn: Turn, thread: Thread, place: int) -> tuple[Turn, Thread]:

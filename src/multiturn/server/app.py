@@ -55,7 +55,9 @@ def create_app(settings: ServerSettings) -> Application:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await store.recover()
         importlib.import_module("multiturn.models.http")  # half a second that no request should wait
-        chores = asyncio.gather(_sweep(service), watching.sample(service, every_s=_SAMPLE_EVERY_S))
+        chores = asyncio.gather(
+            _sweep(service), service.background.sweep(), watching.sample(service, every_s=_SAMPLE_EVERY_S)
+        )
         try:
             with draining.on_signals(service):
                 yield
@@ -64,6 +66,7 @@ def create_app(settings: ServerSettings) -> Application:
             chores.cancel()
             with suppress(asyncio.CancelledError):
                 await chores
+            await service.background.aclose()
             await upstreams.aclose()
             await store.aclose()
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from starlette.requests import Request
 
 from multiturn.server.auth import Caller, Keys
+from multiturn.server.background import Background
 from multiturn.server.exchange import Exchange, Exchanges, GoingDown, Observer
 from multiturn.server.limits import Rates
 from multiturn.server.settings.values import ServerSettings
@@ -47,6 +48,7 @@ class Service:
             observers=(observer, _Spending(self.rates)),
         )
         self.draining = asyncio.Event()
+        self.background = Background(self.exchanges, settings, self.draining)
         self.headers: list[tuple[bytes, bytes]] = []
         """What every answer says beside its own."""
         if upstreams.is_offline:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
 from multiturn.formats.responses.wire import ANY, FIELDS, KIND
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Echo(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -51,9 +54,19 @@ def echo_fields(echo: Echo) -> dict[str, Any]:
     if echo.conversation is not None:
         fields["conversation"] = {"id": echo.conversation}
     fields["tools"] = [_tool(tool) for tool in echo.tools]
-    fields["reasoning"] = {"effort": None, "summary": None, **FIELDS.decode(echo.reasoning)}
-    fields["text"] = {**FIELDS.decode(echo.text), "format": _format(echo.text)}
+    fields["reasoning"] = _reasoning(bytes(echo.reasoning))
+    fields["text"] = _text(bytes(echo.text))
     return fields
+
+
+@lru_cache(maxsize=64)  # most requests say the same, or nothing
+def _reasoning(reasoning: bytes) -> Raw:
+    return Raw(_encode({"effort": None, "summary": None, **FIELDS.decode(reasoning)}))
+
+
+@lru_cache(maxsize=64)
+def _text(text: bytes) -> Raw:
+    return Raw(_encode({**FIELDS.decode(text), "format": _format(text)}))
 
 
 def _tool(tool: Raw) -> dict[str, Any] | Raw:
@@ -62,7 +75,7 @@ def _tool(tool: Raw) -> dict[str, Any] | Raw:
     return {"description": None, "parameters": None, "strict": None, **FIELDS.decode(tool)}
 
 
-def _format(text: Raw) -> dict[str, Any]:
+def _format(text: bytes) -> dict[str, Any]:
     wanted = ANY.decode(text).get("format") or {"type": "text"}
     if wanted.get("type") != "json_schema":
         return dict(wanted)

@@ -15,19 +15,19 @@ from multiturn.formats.responses.echo import Echo
 from multiturn.formats.responses.item_ids import item_id
 from multiturn.formats.responses.served import Status, response_fields, status_of
 from multiturn.formats.responses.served_items import Group, Json, groups_of, prefix_of, reason_of, shown
-from multiturn.formats.responses.told import TellingItem, TextType, Told, kind_of
-from multiturn.formats.sse import encode_event
+from multiturn.formats.responses.told import Stretches, TellingItem, TextType, Told, kind_of
 from multiturn.messages import Message, Part, Reasoning, Refusal, Text, ToolCall, Usage
 
 Frame: TypeAlias = Callable[[str, bytes], bytes]
 """How an event, by its type and its JSON, becomes bytes on their way to the client."""
 
+_WORDS = (TextDelta, RefusalDelta, ReasoningDelta)
 _encoder = msgspec.json.Encoder()
 
 
 def as_sse(type: str, event: bytes) -> bytes:
-    """The event as a server-sent one, named by its type."""
-    return encode_event(event, type)
+    """The event as a server-sent one, named by its type. Its JSON is one line."""
+    return b"event: %s\ndata: %s\n\n" % (type.encode(), event)
 
 
 class StreamEncoder:
@@ -62,6 +62,7 @@ class StreamEncoder:
         self._settled = 0  # how many of them have ended
         self._last: TellingItem | None = None  # what more words are added to
         self._calls: dict[int, TellingItem] = {}
+        self._telling: tuple[type[Delta], Stretches] | None = None  # the text that the last delta was a stretch of
 
     def begin(self) -> bytes:
         """`response.created` and `response.in_progress`; nothing if they have been told already."""
@@ -72,7 +73,14 @@ class StreamEncoder:
 
     def encode(self, delta: Delta) -> bytes:
         """The events for this delta; empty where the format has no place for it."""
-        return self.begin() + self._told(self._events(delta))
+        words = isinstance(delta, _WORDS) and delta.text
+        if words and self._telling is not None and self._telling[0] is type(delta):
+            stretches = self._telling[1]
+            self.sequence += 1
+            return self._frame(stretches.event, stretches.told(self.sequence - 1, words))
+        told = self.begin() + self._told(self._events(delta))
+        self._telling = (type(delta), self._last.stretches()) if words and self._last else None
+        return told
 
     def settle(self, message: Message) -> bytes:
         """The end of the items told so far, which are those of `message`; what of it has not been told is told whole.
@@ -85,7 +93,7 @@ class StreamEncoder:
             cut = item is self._items[-1] and reason_of(message) is not None
             if item.item is None:
                 events += item.end(final, "incomplete" if cut else "completed")
-        self._settled, self._last = len(self._items), None
+        self._settled, self._last, self._telling = len(self._items), None, None
         self._calls.clear()
         return begin + self._told(events)
 

@@ -12,6 +12,8 @@ from multiturn.formats.responses.grouping import Word
 from multiturn.formats.responses.served_items import Group, Json, contents_of, empty_content, item_of
 from multiturn.messages import Reasoning, Refusal, Text, ToolCall
 
+_encode = msgspec.json.Encoder().encode
+
 Told: TypeAlias = tuple[str, Json]
 """An event: its type, and its fields without type and number."""
 
@@ -50,6 +52,22 @@ def kind_of(group: Group) -> Kind:
     return "whole"
 
 
+class Stretches(NamedTuple):
+    """A text of an item that is being told: what its events have in common, so that each is put together from bytes.
+    `pieces` are the stretches told so far."""
+
+    event: str
+    head: bytes  # up to the event's number
+    place: bytes  # from there up to the stretch
+    tail: bytes
+    pieces: list[str]
+
+    def told(self, sequence: int, text: str) -> bytes:
+        """The event of the next stretch."""
+        self.pieces.append(text)
+        return b"%s%d%s%s%s" % (self.head, sequence, self.place, _encode(text), self.tail)
+
+
 class TellingItem:
     """An item that is open: `begin`, then any number of stretches, then `end`, which tells it as a whole."""
 
@@ -75,6 +93,14 @@ class TellingItem:
         self._texts[-1][1].append(text)
         logprobs: Json = {"logprobs": []} if type == "output_text" else {}
         yield f"{names.event}.delta", {**self._place(names, len(self._texts) - 1), "delta": text, **logprobs}
+
+    def stretches(self) -> Stretches:
+        """The text that was added to last, for more of it."""
+        type, pieces = self._texts[-1]
+        names = _TEXTS[type]
+        event, tail = f"{names.event}.delta", b',"logprobs":[]}' if type == "output_text" else b"}"
+        place = b",%s" % _encode({**self._place(names, len(self._texts) - 1), "delta": ""})[1:-3]
+        return Stretches(event, b'{"type":"%s","sequence_number":' % event.encode(), place, tail, pieces)
 
     def add_arguments(self, text: str) -> Iterator[Told]:
         """The next stretch of a call's arguments."""

@@ -3,9 +3,10 @@ leaves behind to be told again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
+from multiturn.errors import InvalidInput
 from multiturn.formats.xai.incoming import read
 from multiturn.formats.xai.outgoing import to_usage
 from multiturn.formats.xai.wire import (
@@ -64,22 +65,23 @@ def encode_compaction(id: str, content: str, dropped: int, usage: Usage | None) 
 
 def settings_of(asked: Proto) -> bytes:
     """The request without its messages: small, whatever was said."""
-    fields = {field.name: value for field, value in asked.ListFields() if field.name != "messages"}
-    return dumps(chat_pb2.GetCompletionsRequest(**fields))
+    return dumps(_without(asked, ("messages",)))
 
 
-def to_json(settings: bytes, without: Iterable[str] = ()) -> dict[str, Any]:
-    """Such a request's fields, by their names in protobuf's JSON."""
-    asked = chat_pb2.GetCompletionsRequest.FromString(settings)
-    for name in without:
-        asked.ClearField(name)
-    fields: dict[str, Any] = MessageToDict(asked, preserving_proto_field_name=True)
+def to_json(asked: Proto, without: Container[str]) -> dict[str, Any]:
+    """The request's fields but these, by their names in protobuf's JSON."""
+    fields: dict[str, Any] = MessageToDict(_without(asked, without), preserving_proto_field_name=True)
     return fields
 
 
+def _without(asked: Proto, names: Container[str]) -> Proto:
+    fields = {field.name: value for field, value in asked.ListFields() if field.name not in names}
+    return chat_pb2.GetCompletionsRequest(**fields)
+
+
 def from_json(fields: Mapping[str, Any]) -> bytes:
-    """The request with these fields; without any, where another version of the SDK wrote what this one cannot read."""
+    """The request with these fields. Raises `InvalidInput` for what the wheel does not read."""
     try:
         return dumps(ParseDict(fields, chat_pb2.GetCompletionsRequest(), ignore_unknown_fields=True))
-    except ParseError:
-        return b""
+    except ParseError as error:
+        raise InvalidInput(f"what was kept of a request to xAI's API cannot be read: {error}") from error

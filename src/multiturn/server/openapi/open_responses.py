@@ -2,7 +2,8 @@
 
 `open_responses.json` holds the `components.schemas` of its OpenAPI document (github.com/openresponses/openresponses,
 Apache-2.0) without descriptions and examples. Where OpenAI has more kinds of items, tools and choices, there is one
-schema for all the others; no event and no field of Open Responses is changed by it.
+schema for all the others; no event and no field of Open Responses is changed by it. Of the two names for the events of
+a model's thinking, we send OpenAI's, `response.reasoning_text.delta`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ STREAM_EVENT = "ResponseStreamEvent"
 """The schema of one event of a stream."""
 
 _TEXT: Json = {"type": "string"}
+_NUMBER: Json = {"type": "integer"}
 
 
 def published() -> Json:
@@ -43,7 +45,8 @@ def schemas() -> Json:
         "conversation": {"anyOf": [_TEXT, _object(id=_TEXT), {"type": "null"}]},
         "user": {"anyOf": [_TEXT, {"type": "null"}]},
     }
-    found |= _events_of_custom_tools()
+    found |= _text_events("CustomToolCallInput", "custom_tool_call_input", done="input")
+    found |= _text_events("ReasoningText", "reasoning_text", done="text", content_index=_NUMBER)
     names = sorted(name for name in found if name.endswith("StreamingEvent"))
     found[STREAM_EVENT] = {"oneOf": [_ref(name) for name in names], "discriminator": {"propertyName": "type"}}
     return found
@@ -65,13 +68,14 @@ def _types(schemas: Json, member: Json) -> list[str]:
     return []
 
 
-def _events_of_custom_tools() -> Json:
-    place: Json = {"sequence_number": {"type": "integer"}, "item_id": _TEXT, "output_index": {"type": "integer"}}
+def _text_events(name: str, type: str, *, done: str, **place: Json) -> Json:
+    """The two events of a text that Open Responses does not know; `done` is the field that has it whole."""
+    place = {"sequence_number": _NUMBER, "item_id": _TEXT, "output_index": _NUMBER, **place}
     return {
-        f"ResponseCustomToolCallInput{kind}StreamingEvent": _object(
-            type={"type": "string", "enum": [f"response.custom_tool_call_input.{kind.lower()}"]}, **place, **text
+        f"Response{name}{kind}StreamingEvent": _object(
+            type={"type": "string", "enum": [f"response.{type}.{kind.lower()}"]}, **place, **{field: _TEXT}
         )
-        for kind, text in (("Delta", {"delta": _TEXT}), ("Done", {"input": _TEXT}))
+        for kind, field in (("Delta", "delta"), ("Done", done))
     }
 
 

@@ -22,7 +22,7 @@ from multiturn.server.responses.custom_tools import WithCustomTools, as_function
 from multiturn.server.responses.include import check_include
 from multiturn.server.responses.items import stored_item
 from multiturn.server.responses.replays import new_of
-from multiturn.server.responses.shown import kept, response_id, turn_id
+from multiturn.server.responses.shown import kept, kept_whole, response_id, turn_id
 from multiturn.turns import Turn
 
 _OUR_ID = re.compile(rb'"id"\s*:\s*"([a-z]{2,4}_[0-9a-v]{26}_[io]\d+)"')
@@ -43,7 +43,10 @@ async def begun(call: Call, body: bytes, request: ServerRequest, *, path: Path |
     customs = frozenset[str]()
     if request.beyond or "tools" in request.native or "tool_choice" in request.native:
         request, customs = fitted(request, call.service.upstreams.model(request.model or ""))
-    asked, path = _keyed(asked_of(request), call.request.headers.get("idempotency-key"), path)
+    asked = asked_of(request)
+    if request.background:  # others may want to see it as it comes, and another node may have to ask it again
+        asked = msgspec.structs.replace(asked, stream=True, echo=kept_whole(body))
+    asked, path = _keyed(asked, call.request.headers.get("idempotency-key"), path)
     exchange = await call.service.exchanges.begin(asked, call.caller, path=path)
     if customs:
         exchange.model = WithCustomTools(exchange.model, customs)
@@ -51,8 +54,11 @@ async def begun(call: Call, body: bytes, request: ServerRequest, *, path: Path |
 
 
 def decoded(call: Call, body: bytes) -> ServerRequest:
-    """What the body asks, as far as it says it itself. Raises `InvalidInput`."""
+    """What the body asks, as far as it says it itself. Raises `InvalidInput`, and `NotFound` for a conversation that
+    nobody has asked for."""
     request = decode_request(body)
+    if request.conversation is not None and request.conversation.startswith(f"{CHAIN}_"):
+        raise NotFound("conversation", request.conversation)
     check_items(len(request.messages), call.service.settings.limits)
     check_include(request.include)
     return request

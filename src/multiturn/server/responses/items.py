@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.datastructures import QueryParams
@@ -20,7 +20,7 @@ from multiturn.turns import Mark, Removed, Turn
 
 
 class _WithId(msgspec.Struct):
-    id: str = ""
+    id: Any = None
 
 
 _ID = msgspec.json.Decoder(_WithId)
@@ -36,29 +36,17 @@ class Item(NamedTuple):
 
 def items_of(turn: Turn, *, encrypted: bool = False) -> list[Item]:
     """The items of a turn: those of its input, then those of its output."""
-    found: list[Item] = []
-    for side, messages, first in (("input", turn.input, 0), ("output", turn.output, len(turn.input))):
-        shown = encode_items(
-            messages,
-            response_id=response_id(turn.id),
-            side="input" if side == "input" else "output",
-            encrypted=encrypted,
-            whole=side == "input" or status_of(turn) == "completed",
-        )
-        places = _places(turn, messages, first)
-        found += [Item(_id(json), json, at) for json, at in zip(shown, places, strict=True)]
-    return found
-
-
-def _places(turn: Turn, messages: Sequence[Message], first: int) -> Iterator[Removed]:
-    for nth, message in enumerate(messages, start=first):
-        for parts in places_of(message):
-            yield Removed(turn.id, nth, parts)
+    id, whole = response_id(turn.id), status_of(turn) == "completed"
+    shown = encode_items(turn.input, response_id=id, side="input", encrypted=encrypted)
+    shown += encode_items(turn.output, response_id=id, encrypted=encrypted, whole=whole)
+    places = [Removed(turn.id, nth, parts) for nth, message in enumerate(turn.messages) for parts in places_of(message)]
+    return [Item(_id(json), json, at) for json, at in zip(shown, places, strict=True)]
 
 
 def _id(json: bytes) -> str:
     """The id of an item; one that is shown as its provider made it has that provider's."""
-    return _ID.decode(json).id
+    id = _ID.decode(json).id
+    return id if isinstance(id, str) else ""
 
 
 # --- by their ids ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from typing import TypeAlias
 
+from multiturn.context.view import without
 from multiturn.messages import Image, Message, Opaque, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from multiturn.path import Path
 
@@ -51,7 +52,7 @@ def _tail(path: Path, count: int) -> list[_Piece]:
     messages: list[Message] = []
     found: list[_Piece] = []
     for turn in reversed(path.turns):
-        messages[:0] = turn.messages
+        messages[:0] = without(turn, path.mark).messages
         if len(messages) >= count and len(found := _pieces(messages)[0]) >= count:
             return found
     return _pieces(messages)[0]

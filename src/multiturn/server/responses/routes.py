@@ -5,9 +5,9 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from multiturn.errors import InvalidInput
 from multiturn.formats.responses import encode_error
 from multiturn.server.doors import Call, Door, json, while_there
+from multiturn.server.responses import background
 from multiturn.server.responses.asking import begun, decoded
 from multiturn.server.responses.compacting import compact, input_tokens
 from multiturn.server.responses.include import ENCRYPTED
@@ -19,6 +19,7 @@ from multiturn.server.streaming import EventStream
 
 def routes(service: Service) -> list[BaseRoute]:
     door = Door(service, "responses", encode_error)
+    service.background.resumes(background.resume)
     return [
         door.route("/v1/responses", create),
         door.route("/v1/responses/compact", compact),
@@ -33,9 +34,9 @@ def routes(service: Service) -> list[BaseRoute]:
 async def create(call: Call) -> ASGIApp:
     body = await call.body()
     request = decoded(call, body)
-    if request.background:  # the seam: `server.background` begins these
-        raise InvalidInput("background: this server does not run responses in the background; leave it out")
     exchange = await begun(call, body, request)
+    if request.background:
+        return await background.started(call, exchange, stream=request.stream)
     encrypted = ENCRYPTED in request.include
     echo = None if exchange.is_replayed else request.echo
     if request.stream:

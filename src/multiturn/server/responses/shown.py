@@ -11,7 +11,9 @@ import msgspec
 from multiturn.deltas import Answer
 from multiturn.errors import NotFound
 from multiturn.formats.responses import Echo, StreamEncoder, encode_response
+from multiturn.formats.responses.outgoing import Frame, as_sse
 from multiturn.formats.responses.served import Status
+from multiturn.formats.responses.wire import FIELDS, own
 from multiturn.messages import Message, Usage
 from multiturn.notices import Notice
 from multiturn.server.exchange import CHAIN, Exchange
@@ -42,6 +44,18 @@ def kept(echo: Echo) -> str | None:
     return None if rest == _NOTHING else _encode(rest).decode()
 
 
+def kept_whole(body: bytes) -> str:
+    """What is stored of a request that runs in the background: all that the turn does not tell, so that another node
+    can run it. The echo can be read of it, too."""
+    fields = {name: raw for name, raw in FIELDS.decode(body).items() if own(raw) is not None and name not in _OF_TURN}
+    if fields.get("service_tier") == msgspec.Raw(b'"auto"'):
+        del fields["service_tier"]  # as in the echo
+    return _encode(fields).decode()
+
+
+_OF_TURN = frozenset(("conversation", "input", "instructions", "metadata", "model", "previous_response_id", "stream"))
+
+
 def echo_of(turn: Turn) -> Echo:
     """What the response that is this turn repeats of its request."""
     named = not turn.conversation.startswith(f"{CHAIN}_")
@@ -55,8 +69,10 @@ def echo_of(turn: Turn) -> Echo:
     )
 
 
-def response_of(turn: Turn, echo: Echo | None = None, *, encrypted: bool = False) -> bytes:
-    """The response that is this turn, as JSON."""
+def response_of(
+    turn: Turn, echo: Echo | None = None, *, encrypted: bool = False, status: Status | None = None
+) -> bytes:
+    """The response that is this turn, as JSON. `status` is how it stands, where the turn does not tell."""
     done = turn.status is TurnStatus.COMPLETED
     return encode_response(
         turn.output,
@@ -64,7 +80,7 @@ def response_of(turn: Turn, echo: Echo | None = None, *, encrypted: bool = False
         id=response_id(turn.id),
         created=int(turn.created_at),
         model=turn.model or "",
-        status=status_of(turn),
+        status=status or status_of(turn),
         reason=_REASONS.get(turn.reason or "", turn.reason),
         completed=int(turn.finished_at) if done and turn.finished_at else None,
         usage=usage_of(turn),
@@ -103,7 +119,9 @@ def usage_of(turn: Turn) -> Usage | None:
 # --- streams --------------------------------------------------------------------------------------------------------
 
 
-def encoder_of(turn: Turn, echo: Echo | None = None, *, encrypted: bool = False) -> StreamEncoder:
+def encoder_of(
+    turn: Turn, echo: Echo | None = None, *, encrypted: bool = False, frame: Frame = as_sse
+) -> StreamEncoder:
     """What tells this turn as events."""
     return StreamEncoder(
         echo or echo_of(turn),
@@ -111,6 +129,7 @@ def encoder_of(turn: Turn, echo: Echo | None = None, *, encrypted: bool = False)
         created=int(turn.created_at),
         model=turn.model or "",
         encrypted=encrypted,
+        frame=frame,
     )
 
 

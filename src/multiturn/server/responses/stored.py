@@ -7,18 +7,20 @@ from starlette.types import ASGIApp
 
 from multiturn.errors import InvalidInput, NotFound
 from multiturn.server.doors import Call, json
+from multiturn.server.responses import background
 from multiturn.server.responses.include import ENCRYPTED, included
 from multiturn.server.responses.items import listed, page_of
-from multiturn.server.responses.shown import response_of, turn_id
+from multiturn.server.responses.shown import turn_id
 from multiturn.turns import Turn
 
 
 async def retrieve(call: Call) -> ASGIApp:
     """`GET /v1/responses/{id}`: any turn, whichever door it came through."""
     encrypted = ENCRYPTED in included(call.request.query_params)
-    if call.request.query_params.get("stream") == "true":  # the seam: `server.background` follows those
-        raise InvalidInput("stream: this response did not run in the background, so that its stream is not kept")
-    return json(response_of(await turn_of(call), encrypted=encrypted))
+    turn = await turn_of(call)
+    if call.request.query_params.get("stream") == "true":
+        return await background.streamed(call, turn)
+    return json(await background.shown(call, turn, encrypted=encrypted))
 
 
 async def delete(call: Call) -> ASGIApp:
@@ -47,7 +49,7 @@ async def cancel(call: Call) -> ASGIApp:
     turn = await turn_of(call)
     if not turn.background:
         raise InvalidInput("only a response that runs in the background can be cancelled; hang up to stop another")
-    return json(response_of(await call.store.cancel(turn.id)))
+    return json(await background.cancelled(call, turn))
 
 
 async def turn_of(call: Call) -> Turn:

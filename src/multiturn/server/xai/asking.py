@@ -8,17 +8,19 @@ from typing import NamedTuple
 import msgspec
 
 from multiturn.errors import InvalidInput, NotFound
-from multiturn.formats.xai.incoming import ServerRequest, read_request, to_request
+from multiturn.formats.xai.incoming import ServerRequest, read, read_request, to_request
 from multiturn.formats.xai.served import settings_of
-from multiturn.formats.xai.wire import Proto
+from multiturn.formats.xai.wire import Proto, chat_pb2
 from multiturn.models.base import Model
 from multiturn.path import Path
 from multiturn.server.exchange import Asked
 from multiturn.server.histories import Histories, Replayed
 from multiturn.server.limits import check_depth, check_items
 from multiturn.server.responses.replays import new_of
+from multiturn.server.upstreams import Upstreams
 from multiturn.server.xai.calls import Call
-from multiturn.server.xai.shown import kept, turn_id
+from multiturn.server.xai.shown import kept, kept_settings, turn_id
+from multiturn.turns import Turn
 
 _ONLY_XAI = ("search_parameters", "logprobs", "top_logprobs", "agent_count", "guidelines")
 """Fields that change the answer, and that only xAI's own models know."""
@@ -48,6 +50,17 @@ def wanted(call: Call, *, stream: bool, deferred: bool = False) -> Wanted:
     echo = kept(asked, deferred=deferred) if asked.store_messages or deferred else None
     made = _asked_of(request, echo, stream=stream, deferred=deferred)
     return Wanted(made, settings_of(asked), asked.use_encrypted_content)
+
+
+def asked_again(upstreams: Upstreams, turn: Turn) -> Asked | None:
+    """What a deferred completion asks, from what is stored of it; None where the turn is none. Raises as `wanted`."""
+    if (settings := kept_settings(turn)) is None or not turn.background:
+        return None
+    asked = read(chat_pb2.GetCompletionsRequest, settings)
+    model = upstreams.model(turn.model or "")
+    _check_can(model, asked)
+    request = msgspec.structs.replace(to_request(asked, model.provider), model=turn.model or "", messages=turn.input)
+    return _asked_of(request, turn.asked, stream=True, deferred=True)
 
 
 def _check_can(model: Model, asked: Proto) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from multiturn.errors import InvalidInput
 from multiturn.models.channels import grpc
+from multiturn.server.draining import CUT_S
 from multiturn.server.histories import Histories
 from multiturn.server.service import Service
 from multiturn.server.settings.values import ServerSettings
@@ -15,19 +17,19 @@ from multiturn.server.xai import models
 from multiturn.server.xai.calls import Handler, Method
 from multiturn.server.xai.chat import Chat
 from multiturn.server.xai.compacting import compact
-from multiturn.server.xai.deferred import Deferred
+from multiturn.server.xai.deferred import Deferred, resume
 
 
 class Grpc:
-    """Started once, and stopped once."""
+    """Started once, before `service.background` looks for what other nodes have left; and stopped once, before that."""
 
     async def start(self, service: Service) -> int:
-        """Begin to serve, at `grpc_port` of the settings; the port, where that is 0. Raises `InvalidInput` where
-        nobody can listen there."""
+        """Begin to serve at `grpc_port` of the settings, and give the port, for 0 takes a free one. Raises
+        `InvalidInput` where nobody can listen there."""
         histories, settings = Histories(), service.settings
-        deferred = Deferred(service, histories)
+        service.background.resumes(resume)
         server = grpc.aio.server(options=_options(settings))
-        server.add_generic_rpc_handlers(_services(service, Chat(histories), deferred))
+        server.add_generic_rpc_handlers(_services(service, Chat(histories), Deferred(histories)))
         try:
             port: int = server.add_insecure_port(f"{_host(settings)}:{settings.grpc_port}")
         except RuntimeError as error:
@@ -35,7 +37,7 @@ class Grpc:
                 f"cannot listen on {_host(settings)}:{settings.grpc_port} for gRPC; choose another with --grpc-port"
             ) from error
         await server.start()
-        self._server, self._runs = server, deferred.runs
+        self._service, self._server = service, server
         self._draining = asyncio.create_task(self._drain(service))
         return port
 
@@ -45,12 +47,14 @@ class Grpc:
         await self._server.stop(service.settings.drain_s)
 
     async def stop(self, grace_s: float) -> None:
-        """Returns once nothing runs any more. Calls and deferred completions have so many seconds to end."""
-        began = time.monotonic()
+        """Returns once no call is answered any more. They have so many seconds to end; then they are cut, and their
+        turns are incomplete. Deferred completions are the service's."""
         self._draining.cancel()
         await asyncio.gather(self._draining, return_exceptions=True)
         await self._server.stop(grace_s)
-        await self._runs.aclose(max(0.0, began + grace_s - time.monotonic()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CUT_S):
+                await self._service.idle()  # what was cut writes down how its turn has ended
 
 
 def _services(service: Service, chat: Chat, deferred: Deferred) -> tuple[Any, ...]:
@@ -67,7 +71,7 @@ def _services(service: Service, chat: Chat, deferred: Deferred) -> tuple[Any, ..
     return _handlers(service, "xai_api.Chat", single, streamed), _handlers(service, "xai_api.Models", listing, {})
 
 
-def _handlers(service: Service, name: str, single: dict[str, Handler], streamed: dict[str, Handler]) -> Any:
+def _handlers(service: Service, name: str, single: Mapping[str, Handler], streamed: Mapping[str, Handler]) -> Any:
     def method(each: str, handler: Handler) -> Any:
         return Method(service, f"/{name}/{each}", handler).answer
 

@@ -63,6 +63,13 @@ def kept(asked: Proto, *, deferred: bool) -> str | None:
     return _encode(_Kept(fields)).decode()
 
 
+def kept_settings(turn: Turn) -> bytes | None:
+    """What is stored of the turn's request, as a request's bytes; None where it came through another door, or nothing
+    was to be stored. Raises `InvalidInput` where it cannot be read."""
+    fields = _fields(turn)
+    return None if fields is None else from_json(fields)
+
+
 def is_told_once(turn: Turn) -> bool:
     """Whether it is a deferred completion that is not to be stored: it goes once it has been fetched."""
     fields = _fields(turn)
@@ -75,10 +82,11 @@ def reply_of(turn: Turn) -> bytes:
     said = next((message for message in reversed(turn.output) if message.role == "assistant"), None)
     if said is None or turn.status in (TurnStatus.IN_PROGRESS, TurnStatus.FAILED):
         raise NotFound("response", response_id(turn.id))
-    if not answered(turn) and turn.status is TurnStatus.INCOMPLETE:
+    if turn.status is TurnStatus.INCOMPLETE and not answered(turn):
         said = msgspec.structs.replace(said, finish_reason="interrupted")
-    fields = _fields(turn) or {}
-    more = {"previous_response_id": response_id(turn.parent)} if turn.parent else {}
+    fields = {"store_messages": not is_told_once(turn), **(_fields(turn) or {})}
+    if turn.parent is not None:
+        fields["previous_response_id"] = response_id(turn.parent)
     return encode_reply(
         Answer(said, turn.alternatives),
         id=response_id(turn.id),
@@ -86,7 +94,7 @@ def reply_of(turn: Turn) -> bytes:
         model=turn.model or "",
         dialect=DIALECT,
         usage=turn.usage,
-        request=from_json({"store_messages": True} | fields | more),
+        request=from_json(fields),
         encrypted=bool(fields.get("use_encrypted_content")),
     )
 
