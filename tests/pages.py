@@ -35,6 +35,7 @@ NOT_HERE = ("pip install", "git clone", "make ", "export ")  # `.ci/run` runs th
 PATIENCE_S = 60.0
 _BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _PORT = re.compile(r"--port (\d+)")
+_SERVE = re.compile(r"(\w+=\S+ )*multiturn serve\b(?!.* --(check|help)$)")
 _PROGRAM = """
 import sys
 for __block in sys.stdin:
@@ -102,11 +103,11 @@ class Reader:
     def _run(self, command: str, printed: list[str], place: str) -> None:
         if command.startswith(NOT_HERE):
             return
-        if not shutil.which(command.split()[0]):
-            pytest.skip(f"this machine has no {command.split()[0]}")
-        if command.startswith("multiturn serve") and not command.endswith(("--check", "--help")):
+        if _SERVE.match(command):
             self._serve(command, printed, place)
             return
+        if not shutil.which(command.split()[0]):
+            pytest.skip(f"this machine has no {command.split()[0]}")
         done = subprocess.run(
             command, shell=True, input="hello\n", capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
@@ -185,7 +186,7 @@ class _Server:
     def __init__(self, command: str, port: str) -> None:
         self._log = Path(f"server-{port}.log").absolute()
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(f"exec {command}", shell=True, stdout=log, stderr=log)
+            self._process = subprocess.Popen(f"exec env {command}", shell=True, stdout=log, stderr=log)
         deadline = time.monotonic() + PATIENCE_S
         while not self._answers(port):
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -18,7 +18,7 @@ import httpx2
 import jsonschema_rs
 
 from multiturn.server.openapi import document
-from responses_wire import checked, events_in
+from multiturn.server.openapi.open_responses import published
 
 Json: TypeAlias = dict[str, Any]
 
@@ -34,69 +34,86 @@ class Answer(NamedTuple):
     body: bytes
 
 
+_BEYOND = re.compile(rb'"type":\s?"(custom|web_search|image_generation)')
+"""Items and tools that Open Responses does not have."""
+_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
+
+
 def problems(answer: Answer) -> list[str]:
-    """What is wrong with this answer; nothing, if it is as the document says."""
-    where = f"{answer.method} {answer.path} {answer.status}"
+    """What is wrong with this answer; nothing, if it is as the document says, and as Open Responses does."""
     operation = _operation(answer.method, answer.path)
-    told = operation["responses"]
-    said = told.get(str(answer.status)) or told.get(f"{answer.status // 100}XX")
-    if said is None:
-        return [f"{where}: this status is not in the document"]
-    if answer.media_type not in said["content"]:
-        return [f"{where}: {answer.media_type} is not in the document"]
-    place = json.dumps(said["content"][answer.media_type]["schema"])
-    if answer.media_type == "text/event-stream":
-        return [f"{where}: {each}" for each in _of_stream(answer, place)]
-    if answer.media_type != "application/json":
-        return []
-    value = json.loads(answer.body)
-    if isinstance(value, dict) and value.get("object") == "response":
-        checked(value)
-    return [f"{where}: {each}" for each in _of_value(value, place)]
+    said = operation["responses"].get(str(answer.status)) or operation["responses"].get(f"{answer.status // 100}XX")
+    if said is None or answer.media_type not in said["content"]:
+        found: Iterable[str] = [f"{answer.media_type} with this status is not in the document"]
+    elif answer.media_type == "text/event-stream":
+        found = _of_stream(answer, said["content"][answer.media_type]["schema"])
+    elif answer.media_type == "application/json":
+        found = _of_value(answer.body, said["content"][answer.media_type]["schema"])
+    else:
+        found = []
+    return [f"{answer.method} {answer.path} {answer.status}: {each}" for each in found]
 
 
-def schema_problems(value: Any, name: str) -> list[str]:
-    """What is wrong with this value as an instance of that schema of the document."""
-    return list(_of_value(value, json.dumps({"$ref": f"#/components/schemas/{name}"})))
-
-
-def data_of(body: bytes) -> list[str]:
-    """The data of each event of a stream."""
-    blocks = body.decode().split("\n\n")
-    lines = (line for block in blocks for line in block.split("\n") if line.startswith("data: "))
-    return [line.removeprefix("data: ") for line in lines]
-
-
-def _of_stream(answer: Answer, place: str) -> Iterator[str]:
-    *events, last = data_of(answer.body)
-    if answer.path.startswith("/v1/responses") and "starting_after" not in answer.query:
-        events_in(answer.body.decode())  # numbers, order and names too
-    if last != "[DONE]":
-        events.append(last)
+def event_problems(events: Sequence[bytes], first: int = 0) -> Iterator[str]:
+    """What is wrong with these events of one response, of which the first has this number."""
+    types = [json.loads(event)["type"] for event in events]
+    numbers = [json.loads(event)["sequence_number"] for event in events]
+    if numbers != list(range(first, first + len(events))):
+        yield f"the numbers are {numbers}"
+    if not first and types[:1] != ["response.created"]:
+        yield f"the first event is {types[:1]}"
+    if [type in _ENDS for type in types] != [False] * (len(types) - 1) + [True]:
+        yield f"the events are {types}"
     for event in events:
-        yield from _of_value(json.loads(event), place)
+        yield from _of_value(event, {"$ref": "#/components/schemas/ResponseStreamEvent"})
 
 
-def _of_value(value: Any, place: str) -> Iterator[str]:
-    for error in _validator(place, _type_of(value)).iter_errors(value):
+def schema_problems(value: bytes, name: str) -> list[str]:
+    """What is wrong with this JSON as an instance of that schema of the document."""
+    return list(_of_value(value, {"$ref": f"#/components/schemas/{name}"}))
+
+
+def data_of(body: bytes) -> list[bytes]:
+    """The data of each event of a stream."""
+    lines = (line for block in body.split(b"\n\n") for line in block.split(b"\n"))
+    return [line.removeprefix(b"data: ") for line in lines if line.startswith(b"data: ")]
+
+
+def _of_stream(answer: Answer, schema: Json) -> Iterator[str]:
+    events = data_of(answer.body)
+    if answer.path.startswith("/v1/responses"):
+        names = re.findall(rb"^event: (.+)$", answer.body, re.MULTILINE)
+        if names != [json.loads(event)["type"].encode() for event in events[:-1]] or events[-1] != b"[DONE]":
+            yield f"the names of the events are {names}, and the last is {events[-1:]}"
+        after = re.search(r"starting_after=(\d+)", answer.query)
+        yield from event_problems(events[:-1], int(after[1]) + 1 if after else 0)
+        return
+    for event in events if events[-1] != b"[DONE]" else events[:-1]:
+        yield from _of_value(event, schema)
+
+
+def _of_value(body: bytes, schema: Json) -> Iterator[str]:
+    value = json.loads(body)
+    type = value.get("type") if isinstance(value, dict) else None
+    is_beyond = _BEYOND.search(body) is not None
+    for error in _validator(json.dumps(schema), str(type), is_beyond).iter_errors(value):
         yield f"{error.message[:400]} at {'/'.join(map(str, error.instance_path))}"
 
 
-def _type_of(value: Any) -> str | None:
-    return str(value["type"]) if isinstance(value, dict) and "type" in value else None
-
-
 @cache
-def _validator(place: str, type: str | None) -> Any:
+def _validator(place: str, type: str, is_beyond: bool) -> Any:
     """For an event of a known type, that of the event: a union of thirty says little of what is wrong."""
-    schema = json.loads(place)
-    if place == json.dumps({"$ref": "#/components/schemas/ResponseStreamEvent"}) and type in _events():
+    schema, schemas = json.loads(place), _document()["components"]["schemas"]
+    if schema == {"$ref": "#/components/schemas/ResponseStreamEvent"} and type in _events():
         schema = {"$ref": f"#/components/schemas/{_events()[type]}"}
-    return jsonschema_rs.Draft202012Validator({**schema, "components": _document()["components"]})
+    if not is_beyond:
+        format = schemas["JsonSchemaResponseFormat"]  # Open Responses has nothing but null for its schema
+        schemas = {**schemas, **published(), "JsonSchemaResponseFormat": format}
+    return jsonschema_rs.Draft202012Validator({**schema, "components": {"schemas": schemas}})
 
 
 @cache
-def _events() -> dict[str | None, str]:
+def _events() -> dict[str, str]:
     schemas = _document()["components"]["schemas"]
     named = {name: schema for name, schema in schemas.items() if name.endswith("StreamingEvent")}
     return {schema["properties"]["type"]["enum"][0]: name for name, schema in named.items()}

@@ -22,7 +22,7 @@ class Waited:
         value = getattr(self._thing, name)
         if callable(value):
             return lambda *args, **kwargs: _Call(lambda: value(*args, **kwargs))
-        return Waited(value) if ".resources." in type(value).__module__ else value
+        return Waited(value) if ".resources." in type(value).__module__ or hasattr(value, "__next__") else value
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         iterator = iter(self._thing)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import httpx
 import openai
 import pytest
 
+from multiturn import sync
 from multiturn.stores import open_store
 from multiturn.turns import Turn
 from observed import PATIENCE_S
@@ -51,7 +52,10 @@ class Process:
         assert self.popen.stderr is not None
         return [json.loads(line) for line in self.popen.stderr.read().splitlines()]
 
-    async def turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn]:
+        return sync.run(self._turns())
+
+    async def _turns(self) -> list[Turn]:
         store = open_store(self.store)
         try:
             paths = [await store.tree(record.id) for record in await store.conversations()]
@@ -69,13 +73,16 @@ def serving(folder: Path, upstream: Upstream, **settings: object) -> Iterator[Pr
     flags = {"port": port, "store": store, "upstream": upstream.url, "log-format": "json", **settings}
     command = [sys.executable, "-m", "multiturn", "serve", "--no-grpc"]
     command += [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    popen = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    popen = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     process = Process(popen, port, store)
     try:
         eventually(lambda: ready(process) == 200)
         yield process
     finally:
-        popen.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(popen.pid, signal.SIGKILL)
         popen.communicate()
 
 
@@ -106,14 +113,14 @@ def streaming(process: Process, **fields: Any) -> Iterator[Iterator[str]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_streams_finish(tmp_path: Path, upstream: Upstream, number: signal.Signals) -> None:
+def test_streams_finish(tmp_path: Path, upstream: Upstream, number: signal.Signals) -> None:
     upstream.script(reply("one two three four five", delay_s=0.2))
     with serving(tmp_path, upstream) as process:
         with streaming(process) as lines:
             process.tell(number)
             assert any("response.completed" in line for line in lines)
         assert process.ends() == 0
-        assert [turn.status.value for turn in await process.turns()] == ["completed"]
+        assert [turn.status.value for turn in process.turns()] == ["completed"]
         assert [line["message"] for line in process.log()][:2] == ["listening", "going down"]
 
 
@@ -127,12 +134,12 @@ def test_meanwhile_it_is_not_ready_and_lets_nobody_in(tmp_path: Path, upstream: 
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.headers["connection"] == "close"
         assert refused.json()["error"]["type"] == "server_error"
+        asked = openai.OpenAI(base_url=f"{process.url}/v1", api_key="any", max_retries=0)
         with pytest.raises(openai.InternalServerError) as one:
-            asked = openai.OpenAI(base_url=f"{process.url}/v1", api_key="any", max_retries=0)
             asked.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "Hello"}])
         assert one.value.status_code == 503
+        told = anthropic.Anthropic(base_url=process.url, api_key="any", max_retries=0)
         with pytest.raises(anthropic.InternalServerError) as other:
-            told = anthropic.Anthropic(base_url=process.url, api_key="any", max_retries=0)
             told.messages.create(model="tiny", max_tokens=9, messages=[{"role": "user", "content": "Hello"}])
         assert other.value.status_code == 503
         assert other.value.body["type"] == "error"  # type: ignore[index]
@@ -140,9 +147,7 @@ def test_meanwhile_it_is_not_ready_and_lets_nobody_in(tmp_path: Path, upstream: 
         assert process.ends() == 0
 
 
-async def test_a_stream_that_takes_too_long_is_told_and_its_turn_is_incomplete(
-    tmp_path: Path, upstream: Upstream
-) -> None:
+def test_a_stream_that_takes_too_long_is_told_and_its_turn_is_incomplete(tmp_path: Path, upstream: Upstream) -> None:
     upstream.script(hang_after(2, "one ", "two ", "three"))
     with serving(tmp_path, upstream, drain_s=0.3) as process:
         with streaming(process) as lines:
@@ -150,12 +155,12 @@ async def test_a_stream_that_takes_too_long_is_told_and_its_turn_is_incomplete(
             failed = next(line for line in lines if line.startswith("data:") and "response.failed" in line)
         assert "going down" in json.loads(failed.removeprefix("data:"))["response"]["error"]["message"]
         assert process.ends() == 0
-        (turn,) = await process.turns()
+        (turn,) = process.turns()
         assert (turn.status.value, turn.reason) == ("incomplete", "interrupted")
         assert turn.text.startswith("one")
 
 
-async def test_an_answer_that_takes_too_long_is_refused_and_its_turn_is_incomplete(
+def test_an_answer_that_takes_too_long_is_refused_and_its_turn_is_incomplete(
     tmp_path: Path, upstream: Upstream
 ) -> None:
     upstream.script(hang(), hang())
@@ -170,12 +175,10 @@ async def test_an_answer_that_takes_too_long_is_refused_and_its_turn_is_incomple
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
             assert "going down" in answer.json()["error"]["message"]
         assert process.ends() == 0
-        assert [(turn.status.value, turn.reason) for turn in await process.turns()] == [
-            ("incomplete", "interrupted")
-        ] * 2
+        assert [(turn.status.value, turn.reason) for turn in process.turns()] == [("incomplete", "interrupted")] * 2
 
 
-async def test_one_that_waits_for_another_turn_is_refused_too(tmp_path: Path, upstream: Upstream) -> None:
+def test_one_that_waits_for_another_turn_is_refused_too(tmp_path: Path, upstream: Upstream) -> None:
     upstream.script(hang())
     with serving(tmp_path, upstream, drain_s=0.3) as process, ThreadPoolExecutor() as pool:
         made = httpx.post(f"{process.url}/v1/conversations", json={}).json()["id"]
@@ -187,7 +190,7 @@ async def test_one_that_waits_for_another_turn_is_refused_too(tmp_path: Path, up
         process.tell(signal.SIGTERM)
         assert [first.result().status_code, second.result().status_code] == [503, 503]
         assert process.ends() == 0
-        assert all(turn.status.value == "incomplete" for turn in await process.turns())
+        assert all(turn.status.value == "incomplete" for turn in process.turns())
         assert len(upstream.requests) == 1
 
 
@@ -212,7 +215,8 @@ def test_one_with_nothing_to_do_ends_at_once(tmp_path: Path, upstream: Upstream)
 
 
 def workers_of(process: Process) -> list[int]:
-    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(process.popen.pid)], capture_output=True, text=True)
+    command = ["ps", "-ww", "-o", "pid=", "-o", "args=", "--ppid", str(process.popen.pid)]
+    found = subprocess.run(command, capture_output=True, text=True)
     return [int(line.split()[0]) for line in found.stdout.splitlines() if "spawn_main" in line]
 
 
@@ -221,7 +225,7 @@ def counted(process: Process, sample: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(sample))
 
 
-async def test_many_processes_finish_their_streams(tmp_path: Path, upstream: Upstream) -> None:
+def test_many_processes_finish_their_streams(tmp_path: Path, upstream: Upstream) -> None:
     upstream.script(*[reply("one two three four five", delay_s=0.3)] * 6)
     with serving(tmp_path, upstream, workers=2) as process, ThreadPoolExecutor() as pool:
         began = threading.Barrier(7)
@@ -236,17 +240,17 @@ async def test_many_processes_finish_their_streams(tmp_path: Path, upstream: Ups
         process.tell(signal.SIGTERM)
         assert all(one.result() for one in streams)
         process.ends()
-        assert [turn.status.value for turn in await process.turns()] == ["completed"] * 6
+        assert [turn.status.value for turn in process.turns()] == ["completed"] * 6
 
 
-async def test_many_processes_tell_what_takes_too_long(tmp_path: Path, upstream: Upstream) -> None:
+def test_many_processes_tell_what_takes_too_long(tmp_path: Path, upstream: Upstream) -> None:
     upstream.script(hang_after(2, "one ", "two ", "three"))
     with serving(tmp_path, upstream, workers=2, drain_s=0.3) as process:
         with streaming(process) as lines:
             process.tell(signal.SIGTERM)
             assert any("response.failed" in line for line in lines)
         process.ends()
-        (turn,) = await process.turns()
+        (turn,) = process.turns()
         assert turn.status.value == "incomplete"
 
 

@@ -100,6 +100,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """What its own tool call ids begin with."""
 
 
+_AT_HOME = (Text, Refusal, Reasoning)
+"""The parts that go back to where they came from as they are."""
+
+
 def is_home(origin: Origin | None, target: Target) -> bool:
     """Whether what has this origin goes back to where it came from. Without an origin it is the caller's own, and the
     caller knows for whom it is."""
@@ -112,6 +116,10 @@ def switched(
     """The messages as `target` may see them. `note` is told of each rule of `RULES` that changed something, once for
     each time."""
     messages = tuple(messages)
+    if all(
+        is_home(each.origin, target) and all(isinstance(part, _AT_HOME) for part in each.parts) for each in messages
+    ):
+        return list(messages)
     foreign = {call.call_id for each in messages if not is_home(each.origin, target) for call in each.tool_calls}
     return [_message(message, target, foreign, note) for message in messages]
 
@@ -121,6 +129,8 @@ def check_input(messages: Sequence[Message], target: Target, model: str) -> None
     reject it, for more than one request may hold, and for files that another provider holds."""
     said: list[Media] = []
     for message in messages:
+        if all(isinstance(part, Text | ToolCall) for part in message.parts):
+            continue
         for part in (part for whole in message.parts for part in _with_inner(whole)):
             if isinstance(part, Image | Audio | Video | File):
                 _check_medium(part, target, model)

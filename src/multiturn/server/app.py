@@ -173,6 +173,8 @@ def _options(settings: ServerSettings) -> dict[str, Any]:
         "loop": "uvloop",
         "http": "httptools",
         "ws": "websockets-sansio",
+        "ws_max_size": 2 * settings.limits.body_bytes,  # what is not far too long is told so
+        "ws_per_message_deflate": False,  # it would cost more than all else that is done for an event
         "lifespan": "on",
         "access_log": False,
         "log_config": None,

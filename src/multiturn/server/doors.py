@@ -27,6 +27,7 @@ Handler: TypeAlias = Callable[["Call"], Awaitable[ASGIApp]]
 ErrorEncoder: TypeAlias = Callable[[Exception], tuple[int, bytes]]
 
 T = TypeVar("T")
+_WATCH_AFTER_S = 0.2  # before, an answer is there sooner than it could be stopped
 _log = logging.getLogger("multiturn.server")
 
 
@@ -133,8 +134,14 @@ async def while_there(request: Request, work: Awaitable[T]) -> T:
             has_left = True
             me.cancel()
 
-    leaving = asyncio.ensure_future(_gone(request))
-    leaving.add_done_callback(leave)
+    leaving: asyncio.Task[None] | None = None
+
+    def watch() -> None:
+        nonlocal leaving
+        leaving = asyncio.ensure_future(_gone(request))
+        leaving.add_done_callback(leave)
+
+    timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, watch)
     try:
         return await work
     except asyncio.CancelledError:
@@ -143,7 +150,9 @@ async def while_there(request: Request, work: Awaitable[T]) -> T:
         raise
     finally:
         is_over = True
-        leaving.cancel()
+        timer.cancel()
+        if leaving is not None:
+            leaving.cancel()
 
 
 async def _gone(request: Request) -> None:

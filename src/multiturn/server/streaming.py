@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 from multiturn.errors import MultiturnError
 from multiturn.formats.sse import KEEP_ALIVE
 
-KEEP_ALIVE_S = 15.0
+KEEP_ALIVE_S = 10.0
+"""After one to two times as long without an event, a ping is sent."""
 FIRST_WITHIN_S = 5.0
 """How long a stream waits for its first event before it begins: until then, an error still has a status of its own."""
 _MOST_WAITING = 256 << 10  # bytes that wait for a slow reader before the model is made to wait
@@ -95,6 +96,14 @@ class _Buffer:
         self._ended = False
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
+        self._is_quiet = False
+        self._tick()
+
+    def _tick(self) -> None:
+        if self._is_quiet:
+            self.add(self._ping)
+        self._is_quiet = True
+        self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._tick)
 
     def add(self, piece: bytes) -> bool:
         """Whether so much waits that whoever adds should wait too."""
@@ -113,6 +122,7 @@ class _Buffer:
         await self._emptied.wait()
 
     def end(self) -> None:
+        self._timer.cancel()
         self._ended = True
         self._filled.set()
 
@@ -127,14 +137,10 @@ class _Buffer:
             if self._ended:
                 return b""
             self._filled.clear()
-            timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self.add, self._ping)
-            try:
-                await self._filled.wait()
-            finally:
-                timer.cancel()
+            await self._filled.wait()
         data = b"".join(self._pieces)
         self._pieces.clear()
-        self._size = 0
+        self._size, self._is_quiet = 0, False
         self._emptied.set()
         return data
 

@@ -13,6 +13,7 @@ from openai import OpenAI
 from xai_sdk.chat import chat_pb2, user
 from xai_sdk.proto import deferred_pb2
 
+from multiturn import stores
 from multiturn.deltas import TextDelta
 from multiturn.server.settings.values import Background
 from multiturn.server.upstreams import Upstream as Place
@@ -195,26 +196,27 @@ def test_only_so_many_run_at_once_and_the_others_wait(open_door: Callable[..., D
 # --- the server's end -----------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_ends_lets_them_end_first(relayed_client: Any, relayed: Door, upstream: Upstream) -> None:
-    upstream.script(reply("one two three", streams=True, delay_s=0.05))
-    start(relayed_client)
+def test_what_a_server_leaves_undone_another_one_does_and_what_it_has_begun_is_told_to_have_failed(
+    open_door: Callable[..., Door], upstream: Upstream
+) -> None:
+    upstream.script(hang_after(3, "one ", "two "), reply("Second."))
+    place = Place(name="u", urls=(upstream.url,))
+    leaving = open_door(upstreams=(place,), background=Background(concurrency=1))
+    stores._open.clear()  # so that the other one has a store object of its own, as another process would
+    staying = open_door(upstreams=(place,), store=leaving.server.settings.store)
+    client, other = client_of(leaving.host), client_of(staying.host)
+    begun = start(client)
+    waiting = client.chat.create(model="m", messages=[user("On?")], temperature=0.5, store_messages=True)
+    left = client.chat._stub.StartDeferredCompletion(waiting._make_request(1)).request_id
     assert upstream.wait(lambda: len(upstream.requests) == 1)
-    relayed.close(grace_s=5)
-    assert relayed.turns()[0].text == "one two three"
-    assert relayed.turns()[0].status is TurnStatus.COMPLETED
-
-
-def test_a_server_that_cannot_wait_ends_them_honestly(relayed_client: Any, relayed: Door, upstream: Upstream) -> None:
-    upstream.script(hang_after(3, "one ", "two "))
-    id = start(relayed_client)
-    assert upstream.wait(lambda: len(upstream.requests) == 1)
-    relayed.close(grace_s=0.3)
-    assert upstream.wait(lambda: upstream.hung_up == 1)
-    (turn,) = relayed.turns()
-    assert (turn.status, turn.reason, turn.text) == (TurnStatus.INCOMPLETE, "interrupted", "one two ")
-    again = Door(relayed.server)
-    client = client_of(again.host)
-    assert refused(lambda: fetch(client, id))[0] == "CANCELLED"
-    assert client.chat.get_stored_completion(id)[0].content == "one two "
     client.close()
-    again.close()
+    leaving.close()
+    leaving.server._stop()
+
+    assert fetched(other, left).response.outputs[0].message.content == "Second."
+    assert fetch(other, left).response.settings.temperature == 0.5
+    assert upstream.requests[1].json["temperature"] == 0.5
+    code, details = refused(lambda: fetch(other, begun))
+    assert (code, details) == ("INTERNAL", "the server was stopped before this answer had ended; ask again")
+    assert [turn.text for turn in staying.turns()] == ["one two ", "Second."]
+    other.close()

@@ -32,7 +32,7 @@ from multiturn.formats.chat_completions.wire import (
     ToolCallItem,
 )
 from multiturn.formats.switching import switched
-from multiturn.messages import Audio, Message, Reasoning, Refusal, ToolCall, ToolResult
+from multiturn.messages import Audio, Message, Reasoning, Refusal, Text, ToolCall, ToolResult
 
 CANNOT_CARRY: Mapping[str, str] = {
     "Text.citations": "Citations of earlier answers are not sent back.",
@@ -58,6 +58,7 @@ CANNOT_CARRY: Mapping[str, str] = {
 }
 """What does not go over the wire as it is, and what becomes of it."""
 
+_SPEAKERS = ("user", "assistant")
 _encoder = msgspec.json.Encoder()
 _bad_name = re.compile(r"[\s<|\\/>]")
 
@@ -81,6 +82,10 @@ def wire_messages(messages: Iterable[Message], dialect: Dialect) -> list[Outgoin
     made: list[OutgoingMessage] = []
     media: list[Content] = []  # of tool results, until the group's last result is written
     for message in switched(messages, dialect):
+        if (plain := _plain(message, dialect)) is not None:
+            _flush(media, made)
+            made.append(plain)
+            continue
         results = message.tool_results
         if message.role == "assistant" or not results:
             _flush(media, made)
@@ -103,6 +108,17 @@ def _flush(media: list[Content], made: list[OutgoingMessage]) -> None:
 
 
 # --- a message of each role -----------------------------------------------------------------------------------------
+
+
+def _plain(message: Message, dialect: Dialect) -> OutgoingMessage | None:
+    """What most messages are, made quickly, for a long history that is read anew has thousands: one text of the user's
+    or the model's. None for any other."""
+    if len(message.parts) != 1 or message.name is not None or message.role not in _SPEAKERS:
+        return None
+    (part,) = message.parts
+    if not isinstance(part, Text) or not part.text or (message.role == "assistant" and dialect.reasoning_required):
+        return None
+    return OutgoingMessage(message.role, part.text)
 
 
 def _said(message: Message, dialect: Dialect) -> Iterable[OutgoingMessage]:

@@ -27,7 +27,7 @@ from multiturn.turns import Turn
 requests = logging.getLogger("multiturn.server.requests")
 """A record for every request, and one for every turn that no request waits for."""
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _PLAIN = re.compile(r"[\w.:/+@{}*-]+", re.ASCII)
 _OURS = "multiturn"
 _TELLING = (OSError, StoreError, ImportError)  # exceptions that speak of this machine, not of what was said

@@ -47,7 +47,12 @@ async def begun(call: Call, body: bytes, request: ServerRequest, *, path: Path |
     if request.background:  # others may want to see it as it comes, and another node may have to ask it again
         asked = msgspec.structs.replace(asked, stream=True, echo=kept_whole(body))
     asked, path = _keyed(asked, call.request.headers.get("idempotency-key"), path)
-    exchange = await call.service.exchanges.begin(asked, call.caller, path=path)
+    try:
+        exchange = await call.service.exchanges.begin(asked, call.caller, path=path)
+    except NotFound as error:
+        if error.kind == "previous response":  # by the id that the client knows
+            raise NotFound(error.kind, request.previous_response_id or "") from None
+        raise
     if customs:
         exchange.model = WithCustomTools(exchange.model, customs)
     return exchange

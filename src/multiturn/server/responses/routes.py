@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.types import ASGIApp
 
 from multiturn.formats.responses import encode_error
@@ -13,6 +13,7 @@ from multiturn.server.responses.compacting import compact, input_tokens
 from multiturn.server.responses.include import ENCRYPTED
 from multiturn.server.responses.shown import encoder_of, events, response_of
 from multiturn.server.responses.stored import cancel, delete, input_items, retrieve
+from multiturn.server.responses.websocket import Connections
 from multiturn.server.service import Service
 from multiturn.server.streaming import EventStream
 
@@ -22,6 +23,7 @@ def routes(service: Service) -> list[BaseRoute]:
     service.background.resumes(background.resume)
     return [
         door.route("/v1/responses", create),
+        WebSocketRoute("/v1/responses", Connections(door, "/v1/responses")),
         door.route("/v1/responses/compact", compact),
         door.route("/v1/responses/input_tokens", input_tokens),
         door.route("/v1/responses/{response_id}", retrieve, methods=("GET",)),

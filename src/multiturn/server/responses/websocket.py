@@ -1,33 +1,30 @@
 """`/v1/responses` over WebSocket: one `response.create` after another on a connection that stays open.
 
 The protocol is OpenAI's (https://developers.openai.com/api/docs/guides/websocket-mode), of which Open Responses has the
-part with one lane. Requests of one lane, which `stream_id` names, are answered in order, and those of several lanes at
-once. What is not stored can be followed on its own connection, as long as it is the last of its lane. Faults are told as
-`error` events, and the connection goes on."""
+part without lanes. The requests of one lane, which `stream_id` names, are answered in order, and those of several lanes
+at once. A response that is not stored can be followed on its own connection, as long as it is the last of its lane.
+Faults are told as `error` events, and the connection goes on."""
 
 from __future__ import annotations
 
 import asyncio
-import re
+import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
-import msgspec
-from msgspec import Raw
-from starlette.requests import Request
+from starlette.requests import Request as HTTPRequest
 from starlette.types import Receive, Scope, Send
 
 from multiturn.deltas import Answer, Delta
-from multiturn.errors import InvalidInput, MultiturnError, RateLimited, TotalTimedOut
-from multiturn.formats.decoding import read_request
+from multiturn.errors import MultiturnError, RateLimited, TotalTimedOut
 from multiturn.formats.responses import StreamEncoder
-from multiturn.formats.responses.wire import FIELDS
 from multiturn.messages import Message
 from multiturn.notices import Notice
 from multiturn.path import Path
+from multiturn.request import Request
 from multiturn.runs import Ended, Item, Run
 from multiturn.server.auth import Caller
 from multiturn.server.doors import Call, Door
@@ -36,6 +33,7 @@ from multiturn.server.limits import check_size
 from multiturn.server.responses.asking import begun, decoded
 from multiturn.server.responses.include import ENCRYPTED
 from multiturn.server.responses.shown import encoder_of, response_id, usage_of
+from multiturn.server.responses.websocket_events import Create, Pending, Refused, error_event, read_event, too_old
 from multiturn.server.streaming import FIRST_WITHIN_S
 from multiturn.turns import TurnStatus, continues
 
@@ -43,44 +41,13 @@ AT_ONCE = 16
 """How many responses one connection makes at once."""
 LANES = 32
 """How many lanes with a name one connection may have."""
-_MOST_WAITING = 64  # requests that wait on one connection
+MOST_WAITING = 64
+"""How many requests may wait on one connection."""
 _GOING_AWAY = 1001  # the code at which clients connect anew by themselves
-_STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
-_encode = msgspec.json.Encoder().encode
+_log = logging.getLogger("multiturn.server")
 
 
-class Refused(InvalidInput):
-    """What only this protocol can get wrong, with the code that it has for that."""
-
-    def __init__(self, code: str, message: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.param = param
-
-
-class _Event(msgspec.Struct):
-    """What a client's event says of itself; the rest is the request."""
-
-    type: str = ""
-    stream_id: object = None
-    generate: bool | None = None
-    background: bool | None = None
-    previous_response_id: str | None = None
-
-
-class _Request(msgspec.Struct):
-    """A request that waits for its turn."""
-
-    body: bytes
-    generate: bool
-    previous: str | None
-
-
-_EVENT = msgspec.json.Decoder(_Event)
-_OF_EVENT = ("type", "stream_id", "generate", "background", "stream", "stream_options")
-
-
-class WebSocketRoute:
+class Connections:
     """The route, as an ASGI application."""
 
     def __init__(self, door: Door, path: str) -> None:
@@ -89,10 +56,8 @@ class WebSocketRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door, service, began = self._door, self._door.service, time.monotonic()
-        headers = [(name, value) for name, value in scope["headers"] if name != b"idempotency-key"]  # not for each turn
-        request = Request({**scope, "type": "http", "method": "POST", "headers": headers})
+        request, caller, status = _as_request(scope), None, 101
         more = service.observer.arrived(door.name, "WEBSOCKET", self._path, request.headers)
-        caller, status = None, 101
         try:
             await receive()  # `websocket.connect`
             try:
@@ -111,6 +76,12 @@ class WebSocketRoute:
             service.observer.request(door.name, "WEBSOCKET", self._path, status, time.monotonic() - began, caller)
 
 
+def _as_request(scope: Scope) -> HTTPRequest:
+    """The handshake. An idempotency key in it cannot be meant for every turn."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"idempotency-key"]
+    return HTTPRequest({**scope, "type": "http", "method": "GET", "headers": headers})
+
+
 class _Gone(Exception):
     """The client has hung up."""
 
@@ -121,7 +92,7 @@ class _Lane:
 
     def __init__(self, name: str | None) -> None:
         self.name = name
-        self.waiting: deque[_Request] = deque()
+        self.waiting: deque[Create] = deque()
         self.task: asyncio.Task[None] | None = None
         self.last: tuple[str, Path] | None = None
 
@@ -129,7 +100,7 @@ class _Lane:
 class _Connection:
     """One client's connection, from its handshake on."""
 
-    def __init__(self, door: Door, request: Request, send: Send) -> None:
+    def __init__(self, door: Door, request: HTTPRequest, send: Send) -> None:
         self._door = door
         self._service = door.service
         self._request = request
@@ -146,181 +117,193 @@ class _Connection:
         longest_s = self._service.settings.limits.websocket_s
         try:
             await asyncio.wait({reading, draining}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
-            self._ending = GoingDown() if draining.done() else _too_old(longest_s)
-            while not reading.done() and (running := self._running()):
-                await asyncio.wait({reading, *running}, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
-                with suppress(_Gone):
-                    await self._close(self._ending)
-            else:
+                self._ending = GoingDown() if draining.done() else too_old(longest_s)
+                await self._end(reading, self._ending)
+            if reading.done():
                 reading.result()
         finally:
             await _stopped(reading, draining, *self._running())
 
+    async def _end(self, reading: asyncio.Task[None], error: MultiturnError) -> None:
+        """Close, once nothing runs any more; requests that come now are told why not."""
+        while not reading.done() and (running := self._running()):
+            await asyncio.wait({reading, *running}, return_when=asyncio.FIRST_COMPLETED)
+        with suppress(_Gone, OSError):
+            if isinstance(error, Refused):
+                await self._fail(error, None)
+            await self._send({"type": "websocket.close", "code": _GOING_AWAY})
+
     def _running(self) -> list[asyncio.Task[None]]:
         return [lane.task for lane in self._lanes.values() if lane.task is not None]
 
-    async def _close(self, error: MultiturnError) -> None:
-        if not isinstance(error, GoingDown):
-            await self._tell(self._error(error, None))
-        with suppress(OSError):
-            await self._send({"type": "websocket.close", "code": _GOING_AWAY})
-
-    # --- requests -----------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     async def _read(self, receive: Receive) -> None:
-        while (message := await receive())["type"] != "websocket.disconnect":
-            name = None
-            try:
-                data = message.get("bytes") or (message.get("text") or "").encode()
-                check_size(data, self._service.settings.limits)
-                event = read_request(_EVENT, data)
-                if event.type == "response.steer":
-                    await self._tell(_not_steered(data))
-                    continue
-                name = _name_of(event)
-                self._enqueue(name, _request_of(event, data))
-            except MultiturnError as error:
-                with suppress(_Gone):
-                    await self._tell(self._error(error, name))
+        with suppress(_Gone):
+            while (message := await receive())["type"] != "websocket.disconnect":
+                lane = None
+                try:
+                    data = message.get("bytes") or (message.get("text") or "").encode()
+                    check_size(data, self._service.settings.limits)
+                    event = read_event(data)
+                    if isinstance(event, Create):
+                        lane = event.lane
+                        self._enqueue(event)
+                    else:
+                        await self._tell(event)
+                except MultiturnError as error:
+                    await self._fail(error, lane)
 
-    def _enqueue(self, name: str | None, request: _Request) -> None:
-        if sum(len(lane.waiting) for lane in self._lanes.values()) >= _MOST_WAITING:
-            raise RateLimited(f"{_MOST_WAITING} requests wait on this connection; send more when some are answered")
-        if name not in self._lanes and name is not None and len(self._lanes.keys() - {None}) >= LANES:
+    def _enqueue(self, create: Create) -> None:
+        if sum(len(lane.waiting) for lane in self._lanes.values()) >= MOST_WAITING:
+            raise RateLimited(f"{MOST_WAITING} requests wait on this connection; send more once some are answered")
+        if create.lane not in self._lanes and create.lane and len(self._lanes.keys() - {None}) >= LANES:
             raise Refused(
                 "websocket_stream_limit_reached",
-                f"this connection has had {LANES} different stream_ids, the most there may be; use one of them again, "
-                "or open another connection",
+                f"this connection has {LANES} stream_ids, the most there may be; use one of them again, or open "
+                "another connection",
                 "stream_id",
             )
-        lane = self._lanes.setdefault(name, _Lane(name))
-        lane.waiting.append(request)
+        lane = self._lanes.setdefault(create.lane, _Lane(create.lane))
+        lane.waiting.append(create)
         if lane.task is None:
             lane.task = asyncio.create_task(self._work(lane))
 
     async def _work(self, lane: _Lane) -> None:
         try:
-            while lane.waiting:
-                async with self._slots:
-                    await self._answer(lane, lane.waiting.popleft())
-        except _Gone:
-            lane.waiting.clear()
+            with suppress(_Gone):
+                while lane.waiting:
+                    async with self._slots:
+                        await self._answer(lane, lane.waiting.popleft())
         finally:
             lane.task = None
 
-    # --- responses ----------------------------------------------------------------------------------------------
+    # --- responses --------------------------------------------------------------------------------------------------
 
-    async def _answer(self, lane: _Lane, request: _Request) -> None:
+    async def _answer(self, lane: _Lane, create: Create) -> None:
         """Answer one request. Raises `_Gone`."""
-        service, telling = self._service, _Telling(lane.name)
+        service, answering = self._service, _Answering(Pending(lane.name))
         try:
             with service.in_flight():
                 if self._ending is not None or service.draining.is_set():
                     raise self._ending or GoingDown
-                caller = await service.keys.caller(self._request.headers)  # again, for it may be revoked by now
+                caller = await service.keys.caller(self._request.headers)  # again: keys are revoked
                 service.rates.take(caller)
-                async with _in_time(service.settings.limits.stream_s):
-                    lane.last = await self._told(caller, request, telling)
+                async with _within(service.settings.limits.stream_s):
+                    lane.last = await self._told(caller, create, answering)
         except _Gone:
             raise
         except Exception as error:
-            if lane.last is not None and lane.last[0] == request.previous:
-                lane.last = None  # as OpenAI does: who fails on a lane begins it anew
-            if telling.encoder is not None and telling.encoder.sequence:
-                telling.encoder.fail(error)
-                await self._flush(telling)
-            else:
-                await self._tell(self._error(error, lane.name))
+            if lane.last is not None and lane.last[0] == create.previous:
+                lane.last = None  # as OpenAI does: what fails on its own lane begins anew
+            await self._failed(error, answering, lane)
 
-    async def _told(self, caller: Caller, request: _Request, telling: _Telling) -> tuple[str, Path] | None:
-        """Tell the response; what the lane keeps of it."""
+    async def _told(self, caller: Caller, create: Create, answering: _Answering) -> tuple[str, Path] | None:
+        """Tell the response; what its lane keeps of it."""
         call = Call(self._service, self._request, caller)
-        asked = decoded(call, request.body)
-        path = self._kept(request.previous) if asked.store is False else None
-        exchange = await begun(call, request.body, asked, path=path)
-        if not request.generate:
+        asked = decoded(call, create.body)
+        path = self._kept(create.previous) if asked.store is False else None
+        exchange = await begun(call, create.body, asked, path=path)
+        if not create.generate:
             exchange.run = _Unasked(exchange)
-        encoder = telling.encoder = encoder_of(
-            exchange.turn, asked.echo, encrypted=ENCRYPTED in asked.include, frame=telling.frame
-        )
+        encrypted, frame = ENCRYPTED in asked.include, answering.pending.frame
+        encoder = answering.encoder = encoder_of(exchange.turn, asked.echo, encrypted=encrypted, frame=frame)
         async with aclosing(exchange.deltas()) as deltas:
-            await self._tell_deltas(deltas, encoder, telling)
-        turn = exchange.turn
-        answer = exchange.answer or Answer(Message("assistant"))
+            await self._tell_deltas(deltas, encoder, answering.pending)
+        turn, answer = exchange.turn, exchange.answer or Answer(Message("assistant"))
         encoder.finish(answer, usage_of(turn), int(turn.finished_at or 0))
-        await self._flush(telling)
+        await self._flush(answering.pending)
         if exchange.asked.stored or not continues(turn):
             return None
         return response_id(turn.id), exchange.path.followed_by(turn)
 
     async def _tell_deltas(
-        self, deltas: AsyncGenerator[Delta | Notice, None], encoder: StreamEncoder, telling: _Telling
+        self, deltas: AsyncGenerator[Delta | Notice, None], encoder: StreamEncoder, pending: Pending
     ) -> None:
-        first = asyncio.ensure_future(anext(deltas, None))
+        first = asyncio.ensure_future(_next(deltas))
         try:
             await asyncio.wait({first}, timeout=FIRST_WITHIN_S)
-            if not first.done():  # until now, an error would have had a status
+            if not first.done():  # until now, an error would have had a status of its own
                 encoder.begin()
-                await self._flush(telling)
+                await self._flush(pending)
             delta = await first
         finally:
             await _stopped(first)
         while delta is not None:
             if not isinstance(delta, Notice):
                 encoder.encode(delta)
-                await self._flush(telling)
-            delta = await anext(deltas, None)
+                await self._flush(pending)
+            delta = await _next(deltas)
 
     def _kept(self, id: str | None) -> Path | None:
         """All that was said up to the end of a response that is not stored."""
         found = (lane.last[1] for lane in self._lanes.values() if lane.last is not None and lane.last[0] == id)
         return next(found, None)
 
-    # --- events -------------------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------------------------
 
-    async def _flush(self, telling: _Telling) -> None:
-        for event in telling.take():
+    async def _failed(self, error: Exception, answering: _Answering, lane: _Lane) -> None:
+        """Tell how a response has failed: as its last event, where others have been told."""
+        if answering.encoder is None or not answering.encoder.sequence:
+            await self._fail(error, lane.name)
+            return
+        if not isinstance(error, MultiturnError):
+            _log.error("a response failed", exc_info=error, extra={"door": self._door.name})
+        answering.encoder.fail(error)
+        await self._flush(answering.pending)
+
+    async def _fail(self, error: Exception, lane: str | None) -> None:
+        await self._tell(error_event(error, self._door.error(error), lane))
+
+    async def _flush(self, pending: Pending) -> None:
+        for event in pending.take():
             await self._tell(event)
 
     async def _tell(self, event: bytes) -> None:
         try:
             await self._send({"type": "websocket.send", "text": event.decode()})
-        except OSError:  # how uvicorn says it
+        except OSError:  # as servers say that nobody is there
             raise _Gone from None
 
-    def _error(self, error: Exception, stream_id: str | None) -> bytes:
-        """The event that tells this error, as `Door.error` would."""
-        answer = self._door.error(error)
-        fields: dict[str, Any] = msgspec.json.decode(answer.body)["error"]
-        if isinstance(error, Refused):
-            fields |= {"code": error.code, "param": error.param}
-        fields["code"] = fields["code"] or fields["type"]  # Open Responses wants one
-        if (seconds := answer.headers.get("retry-after")) is not None:
-            fields["headers"] = {"retry-after": seconds}
-        event = {"type": "error", "status": answer.status_code, "error": fields}
-        return _encode(event if stream_id is None else {**event, "stream_id": stream_id})
 
+class _Answering:
+    """How far a response has been told."""
 
-class _Telling:
-    """The events of one response that are yet to be sent, each with its lane's name."""
-
-    def __init__(self, stream_id: str | None) -> None:
+    def __init__(self, pending: Pending) -> None:
+        self.pending = pending
         self.encoder: StreamEncoder | None = None
-        self._events: list[bytes] = []
-        self._end = b"}" if stream_id is None else b',"stream_id":"%s"}' % stream_id.encode()
-
-    def frame(self, type: str, event: bytes) -> bytes:
-        self._events.append(event[:-1] + self._end)
-        return b""
-
-    def take(self) -> list[bytes]:
-        events, self._events = self._events, []
-        return events
 
 
 class _Unasked(Run):
-    """A run that asks no model: what is said waits for the response that follows it (`generate: false`)."""
+    """A run that asks no model (`generate: false`): what was said waits for the response that follows."""
 
     def __init__(self, exchange: Exchange) -> None:
-        pass
+        super().__init__(exchange.model, Request(path=exchange.path, input=exchange.turn.input))
+
+    async def items(self) -> AsyncGenerator[Item, None]:
+        """As `Run.items` says."""
+        yield Ended(TurnStatus.COMPLETED)
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    """Raises `TotalTimedOut` where what is done within it takes longer."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise TotalTimedOut(f"the answer took longer than {seconds:g} s, which is the most here") from None
+
+
+async def _next(deltas: AsyncGenerator[Delta | Notice, None]) -> Delta | Notice | None:
+    return await anext(deltas, None)
+
+
+async def _stopped(*tasks: asyncio.Future[Any]) -> None:
+    """End these tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -44,7 +44,7 @@ class Grpc:
     async def _drain(self, service: Service) -> None:
         """Once the server is going down, send clients elsewhere, and let their calls end."""
         await service.draining.wait()
-        await self._server.stop(service.settings.drain_s)
+        await self._server.stop(service.settings.drain_s + CUT_S)
 
     async def stop(self, grace_s: float) -> None:
         """Returns once no call is answered any more. They have so many seconds to end; then they are cut, and their

@@ -1,0 +1,319 @@
+"""Whatever an upstream does, through every door: the status, the shape and the SDK's own exception are right, and so is
+what is stored. The next turn goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NamedTuple
+
+import anthropic
+import httpx2
+import openai
+import pytest
+
+from conformance.checking import Watch
+from conformance.conftest import ONCE, anthropic_client, openai_client
+from multiturn.server.upstreams import Upstream as Place
+from multiturn.turns import Turn, TurnStatus
+from serving import Server
+from upstream import (
+    Behaviour,
+    Upstream,
+    context_overflow,
+    cut_after,
+    drop,
+    empty_answer,
+    hang,
+    hang_after,
+    invalid_json,
+    raw,
+    sse,
+    sse_raw,
+    status,
+)
+
+
+class Fault(NamedTuple):
+    """What goes wrong before there is a word of an answer. `code` is what the error and the stored response say."""
+
+    name: str
+    behaviour: Behaviour
+    status: int
+    code: str
+    stored: str
+    kind: str
+
+
+BEFORE = [
+    Fault("wrong key", status(401), 502, "upstream_error", "server_error", "AuthenticationFailed"),
+    Fault("forbidden", status(403), 502, "upstream_error", "server_error", "AuthenticationFailed"),
+    Fault("no such model", status(404), 404, "model_not_found", "server_error", "ModelNotFound"),
+    Fault("too large", status(413), 413, "request_too_large", "server_error", "RequestTooLarge"),
+    Fault(
+        "too often", status(429, headers={"retry-after": "7"}), 429, "scripted", "rate_limit_exceeded", "RateLimited"
+    ),
+    Fault("server error", status(500), 502, "upstream_error", "server_error", "ProviderFailed"),
+    Fault("unavailable", status(503), 502, "upstream_error", "server_error", "ProviderFailed"),
+    Fault("no first byte", hang(), 504, "timeout", "server_error", "FirstByteTimedOut"),
+    Fault("hung up", drop(), 502, "upstream_error", "server_error", "ConnectionFailed"),
+    Fault("no HTTP", raw(b"hello\r\n\r\n"), 502, "upstream_error", "server_error", "InvalidReply"),
+    Fault("empty answer", empty_answer(), 502, "upstream_error", "server_error", "EmptyAnswer"),
+    Fault(
+        "overflow",
+        context_overflow(),
+        400,
+        "context_length_exceeded",
+        "context_length_exceeded",
+        "ContextOverflow",
+    ),
+    Fault("half a JSON", invalid_json(), 502, "upstream_error", "server_error", "InvalidReply"),
+]
+WORDS = sse({"choices": [{"index": 0, "delta": {"content": "one two "}}]})
+AFTER: list[tuple[str, Behaviour, str]] = [
+    ("cut", cut_after(3, "one ", "two "), "StreamCut"),
+    ("reset", cut_after(3, "one ", "two ", reset=True), "StreamCut"),
+    ("silent", hang_after(3, "one ", "two "), "IdleTimedOut"),
+    ("malformed", sse_raw(WORDS, b"data: {not json}\n\n"), "MalformedStream"),
+    (
+        "error event",
+        sse_raw(WORDS, sse({"error": {"message": "out of memory", "type": "server_error"}})),
+        "ProviderFailed",
+    ),
+]
+
+
+@pytest.fixture
+def face() -> str:
+    return "async"
+
+
+def broken(server: Server) -> Turn:
+    """The newest turn there is."""
+    store = server.service.store
+    turns = [turn for record in server.run(store.conversations()) for turn in server.run(store.tree(record.id))]
+    return max(turns, key=lambda turn: turn.created_at)
+
+
+CASES = [
+    pytest.param(fault, stream, id=f"{fault.name}{', streamed' if stream else ''}")
+    for fault in BEFORE
+    for stream in (False, True)
+    if not (stream and fault.name == "half a JSON")
+]
+
+
+# --- Responses ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("fault", "stream"), CASES)
+async def test_a_response_fails_as_openais_would(
+    relayed: Any, relay: Server, upstream: Upstream, fault: Fault, stream: bool
+) -> None:
+    first = await relayed.responses.create(model="m", input="one")
+    upstream.script(fault.behaviour)
+    with pytest.raises(openai.APIStatusError) as raised:
+        await relayed.responses.create(model="m", input="lost", previous_response_id=first.id, stream=stream)
+    check_openai(raised.value, fault)
+    turn = broken(relay)
+    assert (turn.status, turn.input[0].text, turn.output) == (TurnStatus.FAILED, "lost", ())
+    assert turn.error is not None
+    assert turn.error.kind == fault.kind
+    stored = await relayed.responses.retrieve(turn.id.replace("turn_", "resp_"))
+    assert (stored.status, stored.output, stored.usage) == ("failed", [], None)
+    assert stored.error.code == fault.stored
+    after = await relayed.responses.create(model="m", input="two", previous_response_id=first.id)
+    assert after.status == "completed"
+    told = [message["content"] for message in upstream.requests[-1].json["messages"]]
+    assert told == ["one", "You said: one", "two"]
+
+
+@pytest.mark.parametrize(("name", "fault", "kind"), AFTER, ids=[row[0] for row in AFTER])
+async def test_a_streamed_response_that_breaks_is_failed_with_what_came(
+    relayed: Any, relay: Server, upstream: Upstream, name: str, fault: Behaviour, kind: str
+) -> None:
+    first = await relayed.responses.create(model="m", input="one")
+    upstream.script(fault)
+    events = [
+        event
+        async for event in await relayed.responses.create(
+            model="m", input="lost", previous_response_id=first.id, stream=True
+        )
+    ]
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == "one two "
+    failed = events[-1].response
+    assert (events[-1].type, failed.status, failed.error.code) == ("response.failed", "failed", "server_error")
+    stored = await relayed.responses.retrieve(failed.id)
+    assert (stored.status, stored.output_text, stored.error) == ("failed", "one two ", failed.error)
+    turn = broken(relay)
+    assert turn.error is not None
+    assert turn.error.kind == kind
+    after = await relayed.responses.create(model="m", input="two", previous_response_id=first.id)
+    assert after.status == "completed"
+    told = [message["content"] for message in upstream.requests[-1].json["messages"]]
+    assert told == ["one", "You said: one", "two"]
+
+
+@pytest.mark.parametrize("fault", BEFORE[:-1], ids=[fault.name for fault in BEFORE[:-1]])
+async def test_a_response_in_the_background_is_failed(relayed: Any, upstream: Upstream, fault: Fault) -> None:
+    first = await relayed.responses.create(model="m", input="one")
+    upstream.script(fault.behaviour)
+    begun = await relayed.responses.create(
+        model="m", input="lost", previous_response_id=first.id, background=True, stream=True
+    )
+    events = [event async for event in begun]
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type == "response.failed"
+    stored = await relayed.responses.retrieve(events[-1].response.id)
+    assert (stored.status, stored.error.code, stored.background) == ("failed", fault.stored, True)
+    assert (await relayed.responses.create(model="m", input="two", previous_response_id=first.id)).output_text
+
+
+# --- the other doors ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("fault", "stream"), CASES)
+async def test_a_completion_fails_as_openais_would(
+    relayed: Any, relay: Server, upstream: Upstream, fault: Fault, stream: bool
+) -> None:
+    upstream.script(fault.behaviour)
+    asked: Any = {"model": "m", "messages": [{"role": "user", "content": "lost"}], "store": True, "stream": stream}
+    with pytest.raises(openai.APIStatusError) as raised:
+        await relayed.chat.completions.create(**asked)
+    check_openai(raised.value, fault)
+    turn = broken(relay)
+    assert (turn.status, turn.input[0].text, turn.output) == (TurnStatus.FAILED, "lost", ())
+    assert turn.error is not None
+    assert turn.error.kind == fault.kind
+    with pytest.raises(openai.NotFoundError):
+        await relayed.chat.completions.retrieve(turn.id.replace("turn_", "chatcmpl-"))
+    again = await relayed.chat.completions.create(**{**asked, "stream": False})
+    assert again.choices[0].message.content == "You said: lost"
+
+
+@pytest.mark.parametrize(("name", "fault", "kind"), AFTER, ids=[row[0] for row in AFTER])
+async def test_a_streamed_completion_that_breaks_ends_with_the_error(
+    relayed: Any, relay: Server, upstream: Upstream, name: str, fault: Behaviour, kind: str
+) -> None:
+    upstream.script(fault)
+    chunks: list[Any] = []
+    with pytest.raises(openai.APIError) as raised:
+        async for chunk in await relayed.chat.completions.create(
+            model="m", messages=[{"role": "user", "content": "lost"}], store=True, stream=True
+        ):
+            chunks.append(chunk)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "one two "
+    assert raised.value.code == ("timeout" if kind == "IdleTimedOut" else "upstream_error")
+    turn = broken(relay)
+    assert (turn.status, turn.text) == (TurnStatus.FAILED, "one two ")
+
+
+@pytest.mark.parametrize(("fault", "stream"), CASES)
+async def test_a_message_fails_as_anthropics_would(
+    relayed_claude: Any, upstream: Upstream, fault: Fault, stream: bool
+) -> None:
+    upstream.script(fault.behaviour)
+    asked: Any = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], "stream": stream}
+    with pytest.raises(anthropic.APIStatusError) as raised:
+        await relayed_claude.messages.create(**asked)
+    assert raised.value.status_code == fault.status
+    assert type(raised.value) is type(_of_anthropic(fault.status))
+    body: Any = raised.value.body
+    assert body["type"] == "error"
+    assert body["error"]["type"] == ANTHROPIC[fault.status]
+    if fault.status == 429:
+        assert raised.value.response.headers["retry-after"] == "7"
+    again = await relayed_claude.messages.create(**{**asked, "stream": False})
+    assert again.content[0].text == "You said: hi"
+
+
+@pytest.mark.parametrize(("name", "fault", "kind"), AFTER, ids=[row[0] for row in AFTER])
+async def test_a_streamed_message_that_breaks_ends_with_the_error(
+    relayed_claude: Any, upstream: Upstream, name: str, fault: Behaviour, kind: str
+) -> None:
+    upstream.script(fault)
+    texts: list[str] = []
+    with pytest.raises(anthropic.APIStatusError) as raised:
+        async for event in await relayed_claude.messages.create(
+            model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}], stream=True
+        ):
+            if event.type == "content_block_delta":
+                texts.append(event.delta.text)
+    assert "".join(texts) == "one two "
+    body: Any = raised.value.body
+    assert body["error"]["type"] == ("timeout_error" if kind == "IdleTimedOut" else "api_error")
+
+
+# --- nobody there ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def nowhere(serve: Callable[..., Server]) -> Server:
+    """A server whose upstream does not listen."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    return serve(upstreams=(Place(name="scripted", urls=(f"http://127.0.0.1:{port}/v1",), retries=ONCE),))
+
+
+@pytest.fixture
+async def refused(nowhere: Server, face: str, watch: Watch) -> AsyncIterator[Any]:
+    async for made in openai_client(nowhere, face, watch):
+        yield made
+
+
+@pytest.fixture
+async def refused_claude(nowhere: Server, face: str, watch: Watch) -> AsyncIterator[Any]:
+    async for made in anthropic_client(nowhere, face, watch):
+        yield made
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refused_connection_is_a_bad_gateway_that_tells_no_address(
+    refused: Any, refused_claude: Any, nowhere: Server, stream: bool
+) -> None:
+    said: Any = [{"role": "user", "content": "hi"}]
+    for call in (
+        refused.responses.create(model="m", input="hi", stream=stream),
+        refused.chat.completions.create(model="m", messages=said, stream=stream),
+        refused_claude.messages.create(model="m", max_tokens=9, messages=said, stream=stream),
+    ):
+        with pytest.raises((openai.InternalServerError, anthropic.InternalServerError)) as raised:
+            await call
+        assert raised.value.status_code == 502
+        assert "127.0.0.1" not in str(raised.value.body)
+    turn = broken(nowhere)
+    assert (turn.status, turn.error and turn.error.kind) == (TurnStatus.FAILED, "ConnectionFailed")
+
+
+# --- what an SDK makes of a status ----------------------------------------------------------------------------------
+
+ANTHROPIC = {
+    400: "invalid_request_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    502: "api_error",
+    504: "timeout_error",
+}
+
+
+def check_openai(error: openai.APIStatusError, fault: Fault) -> None:
+    kinds: dict[int, type[openai.APIStatusError]] = {
+        400: openai.BadRequestError,
+        404: openai.NotFoundError,
+        413: openai.APIStatusError,
+        429: openai.RateLimitError,
+    }
+    assert type(error) is kinds.get(fault.status, openai.InternalServerError)
+    assert (error.status_code, error.code) == (fault.status, fault.code)
+    assert "127.0.0.1" not in error.message
+    if fault.status == 429:
+        assert error.response.headers["retry-after"] == "7"
+
+
+def _of_anthropic(status: int) -> anthropic.APIStatusError:
+    """The exception that the SDK has for it."""
+    response = httpx2.Response(status, request=httpx2.Request("POST", "http://x"))
+    with anthropic.Anthropic(api_key="none") as client:
+        return client._make_status_error("", body=None, response=response)
