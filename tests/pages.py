@@ -21,7 +21,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +65,7 @@ class Reader:
 
     def __init__(self, addresses: dict[str, str]) -> None:
         self._addresses = addresses
+        self._said = re.compile("|".join(map(re.escape, addresses)))
         self._program: _Program | None = None
         self._servers: dict[str, _Server] = {}
 
@@ -74,17 +75,16 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._program:
-            self._program.close()
-        for server in self._servers.values():
-            server.stop()
+        with ExitStack() as ending:
+            for server in self._servers.values():
+                ending.callback(server.stop)
+            if self._program:
+                ending.callback(self._program.close)
 
     def read(self, page: Path) -> None:
         """Do all that the page says. Raises `AssertionError`, or what says where it went wrong."""
         for block in blocks(page, "console", "python", "text", "toml"):
-            text = block.text
-            for said, meant in self._addresses.items():
-                text = text.replace(said, meant)
+            text = self._said.sub(lambda found: self._addresses[found[0]], block.text)
             self._do(block.language, text, f"{page.name}:{block.at}")
 
     def _do(self, language: str, text: str, place: str) -> None:
@@ -191,6 +191,7 @@ class _Server:
         while not self._answers(port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._process.kill()
+                self._process.wait()
                 raise AssertionError(f"{command}: {self._log.read_text()}")
             time.sleep(0.05)
 
@@ -209,6 +210,7 @@ class _Server:
             status = self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
+            self._process.wait()
             raise
         assert status in (0, 130), self._log.read_text()
 

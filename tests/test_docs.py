@@ -14,10 +14,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from starlette.routing import Route
 
 from multiturn import errors
 from multiturn.formats.chat_completions import CANNOT_CARRY
 from multiturn.models.providers import PROVIDERS
+from multiturn.server.app import create_app
+from multiturn.server.observing.metrics import Metrics
+from multiturn.server.settings import ServerSettings
 from pages import PAGES, ROOT, Reader, blocks, free_ports
 from upstream import Upstream
 
@@ -108,3 +112,27 @@ def test_the_page_of_the_format_says_what_it_cannot_carry() -> None:
     page = (ROOT / "docs" / "reference" / "chat-completions.md").read_text()
     for what, becomes in CANNOT_CARRY.items():
         assert f"| {what} | {becomes} |" in page
+
+
+def test_the_page_of_support_names_the_routes_that_there_are() -> None:
+    page = (ROOT / "docs" / "serve" / "support.md").read_text()
+    named = {
+        (method, path)
+        for methods, path in re.findall(r"^\| (`[A-Z`, ]+) (/v1/\S+)`", page, re.MULTILINE)
+        for method in re.findall(r"\w+", methods)
+    }
+    routes = [route for route in create_app(ServerSettings(store="sqlite://")).routes if isinstance(route, Route)]
+    assert named == {
+        (method, route.path.replace(":path}", "}"))
+        for route in routes
+        for method in route.methods or ()
+        if method != "HEAD" and route.path.startswith("/v1/")
+    }
+
+
+def test_the_page_of_operations_names_the_figures_that_there_are() -> None:
+    page = (ROOT / "docs" / "serve" / "operations.md").read_text()
+    shown = Metrics([]).shown("")[0].decode()
+    kinds = re.findall(r"^# TYPE (multiturn_\w+) (counter|gauge|histogram)$", shown, re.MULTILINE)
+    figures = {name for name, _ in kinds if not name.endswith("_created")}  # when a figure was made
+    assert set(re.findall(r"`(multiturn_\w+)`", page)) == figures

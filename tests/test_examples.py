@@ -50,6 +50,13 @@ SAID = {
         " bot › It is 64 pixels wide.",
         " bot › It is 48 pixels",
     ],
+    "server": [
+        " bot › Your name is Alice.",
+        " bot › 15 × 23 = 345.",
+        "after a restart › 15 × 23 = 345.",
+        " bot › 345 ÷ 5 = 69.",
+        "for which the model has read 7 messages",
+    ],
     "support_bot": ['tool › lookup_order {"order_id":"ORD-123"}', " bot › Your name is Alice.", "tickets: [{'issue'"],
     "weather": [' bot › [get_weather {"city":"Tokyo"}', ' bot › [get_weather {"city":"New York"}'],
 }
@@ -247,6 +254,16 @@ def test_the_agents_messages_are_carried_on(provider: Scripted, run: Run) -> Non
 
 
 # --- several providers, and APIs --------------------------------------------------------------------------------------
+
+
+def test_the_server_asks_a_provider_with_all_that_was_said(run: Run) -> None:
+    with over_chat_completions() as openai:
+        for said in ("Hello Alice.", "You are Alice.", "345", "69"):
+            openai.script(said)
+        printed = run("server", at=[openai])
+        check_lines(printed, [" bot › You are Alice.", " bot › 345", "after a restart › 345", " bot › 69"])
+        last = openai.read()[-1]
+    assert all(words in last for words in ("My name is Alice.", "Hello Alice.", "You are Alice.", "345", "Divide that"))
 
 
 def test_another_provider_each_turn_reads_one_history(run: Run) -> None:

@@ -269,6 +269,8 @@ class Upstream:
         self.open_connections = 0
         self.accepted = 0  # connections so far
         self.hung_up = 0  # how often a client closed the connection before its answer had ended
+        self.otherwise = echo()
+        """What to do with a request when no script is left."""
         self._script: deque[Behaviour] = deque()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -324,7 +326,7 @@ class Upstream:
         await asyncio.sleep(0)  # their `connection_lost`
 
     def next_behaviour(self) -> Behaviour:
-        return self._script.popleft() if self._script else echo()
+        return self._script.popleft() if self._script else self.otherwise
 
 
 class _Connection(asyncio.Protocol):

@@ -34,8 +34,8 @@ class Answer(NamedTuple):
     body: bytes
 
 
-_BEYOND = re.compile(rb'"type":\s?"(custom|web_search|image_generation)')
-"""Items and tools that Open Responses does not have."""
+_BEYOND = re.compile(rb'"type":\s?"(custom|web_search|image_generation|file_|container_file_)')
+"""Items, tools and annotations that Open Responses does not have."""
 _ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pydantic
 
 _END = object()
+_WAITS_FOR_NOTHING = ("parse_event",)  # async clients have it as it is, too
 
 
 class Waited:
@@ -20,7 +21,7 @@ class Waited:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._thing, name)
-        if callable(value):
+        if callable(value) and name not in _WAITS_FOR_NOTHING:
             return lambda *args, **kwargs: _Call(lambda: value(*args, **kwargs))
         return Waited(value) if ".resources." in type(value).__module__ or hasattr(value, "__next__") else value
 

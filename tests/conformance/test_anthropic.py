@@ -109,7 +109,7 @@ async def test_the_input_of_a_tool_is_streamed(relayed_claude: Any, upstream: Up
 
 
 def _is_input(event: Any) -> bool:
-    return event.type == "content_block_delta" and event.delta.type == "input_json_delta"
+    return bool(event.type == "content_block_delta" and event.delta.type == "input_json_delta")
 
 
 async def test_thinking_is_a_block_of_its_own(relayed_claude: Any, upstream: Upstream) -> None:

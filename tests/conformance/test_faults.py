@@ -95,6 +95,11 @@ def broken(server: Server) -> Turn:
     return max(turns, key=lambda turn: turn.created_at)
 
 
+async def read(stream: Any, into: list[Any]) -> None:
+    async for each in stream:
+        into.append(each)
+
+
 CASES = [
     pytest.param(fault, stream, id=f"{fault.name}{', streamed' if stream else ''}")
     for fault in BEFORE
@@ -197,11 +202,9 @@ async def test_a_streamed_completion_that_breaks_ends_with_the_error(
 ) -> None:
     upstream.script(fault)
     chunks: list[Any] = []
+    said: Any = [{"role": "user", "content": "lost"}]
     with pytest.raises(openai.APIError) as raised:
-        async for chunk in await relayed.chat.completions.create(
-            model="m", messages=[{"role": "user", "content": "lost"}], store=True, stream=True
-        ):
-            chunks.append(chunk)
+        await read(await relayed.chat.completions.create(model="m", messages=said, store=True, stream=True), chunks)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "one two "
     assert raised.value.code == ("timeout" if kind == "IdleTimedOut" else "upstream_error")
     turn = broken(relay)
@@ -232,14 +235,11 @@ async def test_a_streamed_message_that_breaks_ends_with_the_error(
     relayed_claude: Any, upstream: Upstream, name: str, fault: Behaviour, kind: str
 ) -> None:
     upstream.script(fault)
-    texts: list[str] = []
+    events: list[Any] = []
+    said: Any = [{"role": "user", "content": "hi"}]
     with pytest.raises(anthropic.APIStatusError) as raised:
-        async for event in await relayed_claude.messages.create(
-            model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}], stream=True
-        ):
-            if event.type == "content_block_delta":
-                texts.append(event.delta.text)
-    assert "".join(texts) == "one two "
+        await read(await relayed_claude.messages.create(model="m", max_tokens=9, messages=said, stream=True), events)
+    assert "".join(event.delta.text for event in events if event.type == "content_block_delta") == "one two "
     body: Any = raised.value.body
     assert body["error"]["type"] == ("timeout_error" if kind == "IdleTimedOut" else "api_error")
 
@@ -280,8 +280,9 @@ async def test_a_refused_connection_is_a_bad_gateway_that_tells_no_address(
     ):
         with pytest.raises((openai.InternalServerError, anthropic.InternalServerError)) as raised:
             await call
-        assert raised.value.status_code == 502
-        assert "127.0.0.1" not in str(raised.value.body)
+        error: Any = raised.value
+        assert error.status_code == 502
+        assert "127.0.0.1" not in str(error.body)
     turn = broken(nowhere)
     assert (turn.status, turn.error and turn.error.kind) == (TurnStatus.FAILED, "ConnectionFailed")
 

@@ -42,10 +42,10 @@ CHECKS: Any = [
     unsupported_method,
 ]
 schema: Any = schemathesis.openapi.from_dict(document())
-parametrize: Callable[..., Any] = schema.exclude(path="/openapi.json").parametrize()
+parametrize: Callable[[Callable[..., None]], Callable[..., None]] = schema.exclude(path="/openapi.json").parametrize()
 
 
-def few(examples: int) -> Any:
+def few(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
 
 

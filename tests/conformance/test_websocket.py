@@ -99,6 +99,6 @@ async def test_who_has_no_key_is_not_let_in(serve: Callable[..., Server]) -> Non
         with pytest.raises(Exception, match="401"):
             async with stranger.responses.connect():
                 pass
-    async with openai.AsyncOpenAI(base_url=server.base_url, api_key=key, max_retries=0) as client:
-        async with client.responses.connect() as connection:
-            assert (await answered(connection, model="m", input="Hi")).type == "response.completed"
+    known = openai.AsyncOpenAI(base_url=server.base_url, api_key=key, max_retries=0)
+    async with known as client, client.responses.connect() as connection:
+        assert (await answered(connection, model="m", input="Hi")).type == "response.completed"

@@ -24,13 +24,15 @@ from multiturn.errors import (
     RateLimited,
     RequestRejected,
     RequestTooLarge,
+    RunCancelled,
     StateLost,
     StreamCut,
     TotalTimedOut,
+    Unauthorized,
     UnknownModel,
 )
 from multiturn.formats.xai import Dialect
-from multiturn.formats.xai.failures import decode_error, encode_error
+from multiturn.formats.xai.failures import decode_error, encode_error, encode_fault, http_status
 
 XAI = Dialect()
 
@@ -148,6 +150,8 @@ OURS: list[tuple[Exception, str]] = [
     (ModelNotFound("x"), "NOT_FOUND"),
     (NotFound("turn", "resp_1"), "NOT_FOUND"),
     (StateLost("x"), "NOT_FOUND"),
+    (Unauthorized("x"), "UNAUTHENTICATED"),
+    (RunCancelled("x"), "ABORTED"),
     (InvalidInput("x"), "INVALID_ARGUMENT"),
     (ContextOverflow("x"), "INVALID_ARGUMENT"),
     (RequestTooLarge("x"), "INVALID_ARGUMENT"),
@@ -169,6 +173,23 @@ def test_an_error_as_a_status(error: Exception, code: str) -> None:
     assert found == code
     assert grpc.StatusCode[found]
     assert details == ("The server failed; its log says why." if isinstance(error, RuntimeError) else str(error))
+
+
+@pytest.mark.parametrize(("error", "code"), OURS)
+def test_an_error_that_was_stored_is_the_same_status(error: Exception, code: str) -> None:
+    assert encode_fault(type(error).__name__, str(error)) == encode_error(error)
+    assert encode_fault("annotations", "SECRET") == ("INTERNAL", "The server failed; its log says why.")
+
+
+def test_details_are_as_long_as_a_trailer_may_be() -> None:
+    _, details = encode_error(InvalidInput("表" * 9000 + "\ud800"))
+    assert 500 < len(details.encode()) <= 2000
+    assert set(details) == {"表"}
+
+
+def test_every_code_has_a_status_of_http() -> None:
+    assert [http_status(code) for code in ("OK", "NOT_FOUND", "CANCELLED")] == [200, 404, 499]
+    assert all(http_status(code.name) >= 400 for code in grpc.StatusCode if code.name != "OK")
 
 
 def test_a_kept_answer_that_is_gone_comes_back_as_such() -> None:

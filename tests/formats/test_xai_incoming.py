@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from typing import Any
 
 import msgspec
@@ -12,6 +14,7 @@ from xai_sdk.tools import web_search
 
 from multiturn.errors import InvalidInput
 from multiturn.formats.xai import Dialect
+from multiturn.formats.xai.compaction import sealed
 from multiturn.formats.xai.incoming import ServerRequest, decode_request
 from multiturn.formats.xai.messages import encode_messages
 from multiturn.formats.xai.requests import encode_request
@@ -139,6 +142,7 @@ WRONG: list[tuple[list[Proto], dict[str, Any], str]] = [
     ([sdk.user("a", sdk.image("%%"))], {}, r"messages\[0\].content\[1\]: not base64"),
     ([sdk.user(sdk.image("data:x"))], {}, r"messages\[0\].content\[0\]: a data URL needs a comma"),
     ([sdk.user(chat_pb2.Content(file={}))], {}, r"messages\[0\].content\[0\]: a file needs file_id, data or url"),
+    ([sdk.user("a")], {"n": 0}, "n: must be at least 1, not 0"),
     ([sdk.tool_result("r")], {}, r"messages\[0\].tool_call_id: a tool message must name the call"),
     (
         [sdk.user("a")],
@@ -162,6 +166,33 @@ def test_a_wrong_request_is_refused_by_its_place(messages: list[Proto], fields: 
 def test_what_is_no_request_at_all_is_refused() -> None:
     with pytest.raises(InvalidInput, match="not a GetCompletionsRequest"):
         decode_request(b"\xff\xff")
+
+
+# --- compactions ----------------------------------------------------------------------------------------------------
+
+
+def compacted(*messages: Proto, role: str = "ROLE_USER") -> Proto:
+    return chat_pb2.Message(role=role, encrypted_content=sealed(messages))
+
+
+@pytest.mark.parametrize("role", ["ROLE_USER", "ROLE_ASSISTANT"])
+def test_a_compaction_of_ours_stands_for_all_before_it(role: str) -> None:
+    kept = compacted(sdk.system("be brief"), sdk.user("a summary"), role=role)
+    found = decoded(sdk.user("long ago"), compacted(sdk.user("older")), sdk.user("a"), kept, sdk.user("b")).messages
+    assert found == (system("be brief"), user("a summary"), user("b"))
+
+
+def test_what_a_compaction_holds_is_checked_as_any_message_is() -> None:
+    with pytest.raises(InvalidInput, match=r"messages\[0\].role"):
+        decoded(compacted(chat_pb2.Message(content=[sdk.text("x")])), sdk.user("b"))
+
+
+def test_a_compaction_that_is_damaged_or_huge_is_refused() -> None:
+    whole = sealed([sdk.user("a")])
+    bomb = "mtx1." + base64.urlsafe_b64encode(zlib.compress(b"\0" * (17 << 20))).decode()
+    for content in (whole[:-6], whole[:5] + "%" + whole[5:], "mtx1.", bomb):
+        with pytest.raises(InvalidInput, match=r"messages\[0\].encrypted_content: this compaction is damaged"):
+            decoded(chat_pb2.Message(role="ROLE_USER", encrypted_content=content), sdk.user("b"))
 
 
 # --- settings -------------------------------------------------------------------------------------------------------

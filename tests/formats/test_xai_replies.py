@@ -464,6 +464,27 @@ def test_an_answer_of_several_outputs_is_written_as_these_outputs() -> None:
     assert decode_reply(made.SerializeToString(), XAI).message == answer.message
 
 
+def test_what_a_model_said_in_any_order_is_one_output() -> None:
+    message = assistant("a", ToolCall("c1", "f", "{}"), Reasoning("hm"), "b")
+    (made,) = served(Answer(message)).outputs
+    assert (made.message.content, made.message.reasoning_content) == ("ab", "hm")
+    assert sdk.Response(served(Answer(message)), 0).content == "ab"
+
+
+def test_encrypted_thinking_is_shown_to_who_asks_for_it() -> None:
+    answer = read(output(reasoning_content="hm", encrypted_content="gAAA", content="Hi."))
+    shown, hidden = served(answer).outputs[0].message, served(answer, encrypted=False).outputs[0].message
+    assert (shown.encrypted_content, hidden.encrypted_content) == ("gAAA", "")
+    assert (shown.reasoning_content, hidden.reasoning_content) == ("hm", "hm")
+    encoder = StreamEncoder(id="r1", created=1, model="m", dialect=XAI, encrypted=False)
+    assert b"gAAA" not in encoder.finish(answer)
+
+
+def test_an_answer_that_was_stopped_gives_no_reason() -> None:
+    message = msgspec.structs.replace(assistant("Once upon"), finish_reason="interrupted")
+    assert sdk.Response(served(Answer(message)), 0).finish_reason == "REASON_INVALID"
+
+
 def test_a_reply_tells_whose_it_is_and_what_it_cost() -> None:
     made = served(
         Answer(assistant("Hi.")), usage=Usage(input_tokens=9, output_tokens=3, cached_tokens=2, cost_usd=0.0025)
@@ -535,6 +556,27 @@ def test_a_server_s_stream_is_what_a_client_reads() -> None:
     deltas, answer = streamed(*filter(None, chunks), encoder.finish(Answer(message)))
     assert answer.message == message
     assert fold(deltas).tool_calls == message.tool_calls
+
+
+def test_what_has_not_come_in_deltas_comes_at_the_end() -> None:
+    encoder = StreamEncoder(id="r1", created=1, model="grok-4", dialect=XAI)
+    message = assistant(Reasoning("hm"), "See ", Image(Url("https://e.com/a.png")))
+    _, answer = streamed(encoder.encode(TextDelta("See ")), encoder.finish(Answer(message)))
+    assert answer.message.text == "See [image: https://e.com/a.png]"
+    assert answer.message.reasoning == "hm"
+
+
+def test_chunks_that_are_joined_are_one_chunk() -> None:
+    """As bytes: protobuf merges what follows on."""
+    encoder = StreamEncoder(id="r1", created=1, model="grok-4", dialect=XAI)
+    message = Message("assistant", (Text("Hello."),), usage=Usage(input_tokens=2), finish_reason="stop")
+    chunks = [encoder.encode(TextDelta("Hel")), encoder.encode(TextDelta("lo.")), encoder.finish(Answer(message))]
+    deltas, answer = streamed(b"".join(chunks))
+    assert deltas == [TextDelta("Hel"), TextDelta("lo.")]
+    assert streamed(*chunks)[1] == answer
+    response = sdk.Response(chat_pb2.GetChatCompletionResponse(outputs=[chat_pb2.CompletionOutput()]), 0)
+    response.process_chunk(chat_pb2.GetChatCompletionChunk.FromString(b"".join(chunks)))
+    assert (response.id, response.content, response.finish_reason) == ("r1", "Hello.", "REASON_STOP")
 
 
 def test_a_server_s_stream_of_several_outputs_and_of_choices() -> None:

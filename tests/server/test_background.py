@@ -93,8 +93,9 @@ def test_what_is_shown_while_it_runs_is_a_whole_response(relay_wire: Wire, upstr
     upstream.script(hang())
     begun = checked(relay_wire.post("/responses", model="m", input="hi", background=True, tools=[WEATHER]))
     assert begun["tools"][0]["name"] == "get_weather"
+    assert upstream.wait(lambda: len(upstream.requests) == 1)
     checked(relay_wire.get(f"/responses/{begun['id']}"))
-    relay_wire.post(f"/responses/{begun['id']}/cancel")
+    checked(relay_wire.post(f"/responses/{begun['id']}/cancel"))
 
 
 def test_it_runs_on_when_its_caller_hangs_up(relay: Server, upstream: Upstream, gate: threading.Event) -> None:
@@ -296,9 +297,9 @@ def test_only_what_ran_in_the_background_can_be_followed(client: OpenAI) -> None
 
 @pytest.mark.parametrize("number", ["-1", "x", "1.5", "9" * 30, "\u0663"])
 def test_a_place_in_the_stream_is_a_number(relay_wire: Wire, number: str) -> None:
-    begun = relay_wire.post("/responses", model="m", input="hi", background=True)
+    *_, last = relay_wire.events(model="m", input="hi", background=True)
     query = {"stream": "true", "starting_after": number}
-    error = relay_wire.refused(400, "GET", f"/responses/{begun['id']}", params=query)
+    error = relay_wire.refused(400, "GET", f"/responses/{last['response']['id']}", params=query)
     assert error["param"] == "starting_after"
 
 

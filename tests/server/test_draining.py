@@ -21,6 +21,7 @@ import anthropic
 import httpx
 import openai
 import pytest
+from websockets.sync.client import connect
 
 from multiturn import sync
 from multiturn.stores import open_store
@@ -72,7 +73,9 @@ def serving(folder: Path, upstream: Upstream, **settings: object) -> Iterator[Pr
     store = f"sqlite:///{folder / 'drained.db'}"
     flags = {"port": port, "store": store, "upstream": upstream.url, "log-format": "json", **settings}
     command = [sys.executable, "-m", "multiturn", "serve", "--no-grpc"]
-    command += [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    for name, value in flags.items():
+        flag = f"--{name.replace('_', '-')}"
+        command += [flag] if value is True else [flag, str(value)]
     popen = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -165,8 +168,8 @@ def test_an_answer_that_takes_too_long_is_refused_and_its_turn_is_incomplete(
 ) -> None:
     upstream.script(hang(), hang())
     with serving(tmp_path, upstream, drain_s=0.3) as process, ThreadPoolExecutor() as pool:
-        bodies = (("responses", BODY), ("chat/completions", {"model": "tiny", "messages": [], "store": True}))
-        bodies[1][1]["messages"].append({"role": "user", "content": "Hello"})
+        chat = {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "store": True}
+        bodies = (("responses", BODY), ("chat/completions", chat))
         asking = [pool.submit(httpx.post, f"{process.url}/v1/{path}", json=body, timeout=30) for path, body in bodies]
         eventually(lambda: len(upstream.requests) == 2)
         process.tell(signal.SIGTERM)
@@ -208,6 +211,34 @@ def test_one_with_nothing_to_do_ends_at_once(tmp_path: Path, upstream: Upstream)
     with serving(tmp_path, upstream, drain_s=300) as process, httpx.Client() as kept:
         assert kept.post(f"{process.url}/v1/responses", json=BODY).status_code == 200
         process.tell(signal.SIGTERM)
+        assert process.ends() == 0
+
+
+def test_a_turn_in_the_background_may_end_and_one_that_hangs_is_ended(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.script(reply("one two three", delay_s=0.2), hang())
+    with serving(tmp_path, upstream, drain_s=2) as process:
+        for _ in range(2):
+            httpx.post(f"{process.url}/v1/responses", json={**BODY, "background": True})
+        eventually(lambda: len(upstream.requests) == 2)
+        process.tell(signal.SIGTERM)
+        assert process.ends() == 0
+        ended = {turn.status.value for turn in process.turns()}
+        assert ended in ({"completed", "failed"}, {"completed", "incomplete"})
+
+
+def test_a_websocket_may_finish_and_is_closed_then(tmp_path: Path, upstream: Upstream) -> None:
+    upstream.script(reply("one two three four", delay_s=0.2))
+    with serving(tmp_path, upstream, drain_s=300) as process:
+        url = f"ws://127.0.0.1:{process.port}/v1/responses"
+        with connect(url) as idle, connect(url) as busy:
+            busy.send(json.dumps({"type": "response.create", **BODY}))
+            while "output_text.delta" not in busy.recv():
+                pass
+            process.tell(signal.SIGTERM)
+            events = [json.loads(event)["type"] for event in busy]
+            assert events[-1] == "response.completed"
+            assert list(idle) == []
+            assert (busy.close_code, idle.close_code) == (1001, 1001)
         assert process.ends() == 0
 
 
@@ -283,11 +314,12 @@ def test_a_second_server_is_told_nothing_of_the_first_ones_figures(tmp_path: Pat
 
 
 def test_a_process_logs_no_key_that_stands_in_an_address(tmp_path: Path, upstream: Upstream) -> None:
-    with serving(tmp_path, upstream, log_level="debug") as process:
+    with serving(tmp_path, upstream, log_level="debug", tracing=True) as process:
         httpx.get(f"{process.url}/v1/models?api_key=mt-sentinel", headers={"authorization": "Bearer mt-sentinel"})
         httpx.get(f"{process.url}/v1/nowhere?api_key=mt-sentinel")
         process.tell(signal.SIGTERM)
         process.ends()
         log = process.log()
     assert [line["message"] for line in log if "status" in line] == ["GET /v1/models", "GET /{path}"]
+    assert [line["message"] for line in log if "nothing records it" in line["message"]], "tracing without an SDK"
     assert not re.search("sentinel", json.dumps(log))

@@ -6,16 +6,18 @@ import io
 import json
 import logging
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from multiturn.errors import StoreError
 from multiturn.server.observing import logs
 from multiturn.server.settings import Log
-from observed import ask, logged
+from observed import PATIENCE_S, ask, logged
 from serving import Server
 from upstream import Upstream, reply, status
 
@@ -75,6 +77,39 @@ def test_what_was_said_is_logged_where_that_is_set(serve: Callable[..., Server])
     assert line["input"] == ["user: What is 2+2?"]
     assert "4" in line["output"][0]
     assert line["instructions"] == "Be brief."
+
+
+def test_every_turn_of_a_websocket_has_its_line_and_the_connection_one_more(server: Server) -> None:
+    with logged() as written:
+        with connect(f"{server.url}/v1/responses".replace("http", "ws")) as socket:
+            id = socket.response.headers["x-request-id"] if socket.response else ""
+            for _ in range(2):
+                socket.send(json.dumps({"type": "response.create", "model": "tiny", "input": "Hello"}))
+                while json.loads(socket.recv())["type"] != "response.completed":
+                    pass
+        *turns, whole = eventually(lambda: told(server, written), 3)
+    assert [line["message"] for line in turns] == ["a turn", "a turn"]
+    assert {line["turn_status"] for line in turns} == {"completed"}
+    assert (whole["message"], whole["status"]) == ("WEBSOCKET /v1/responses", 101)
+    assert {line["request_id"] for line in (*turns, whole)} == {id}
+
+
+def test_a_turn_in_the_background_has_a_line_when_it_ends(relay: Server, upstream: Upstream) -> None:
+    upstream.script(reply("Yes.", delay_s=0.1))
+    with logged() as written:
+        answer = ask(relay, background=True)
+        request, turn = eventually(lambda: told(relay, written), 2)
+    assert "turn_status" not in request
+    assert (turn["message"], turn["turn_status"]) == ("a turn", "completed")
+    assert turn["request_id"] == request["request_id"] == answer.headers["x-request-id"]
+
+
+def eventually(read: Callable[[], list[dict[str, Any]]], count: int) -> list[dict[str, Any]]:
+    until = time.monotonic() + PATIENCE_S
+    while len(found := read()) < count:
+        assert time.monotonic() < until, found
+        time.sleep(0.02)
+    return found
 
 
 # --- request ids ----------------------------------------------------------------------------------------------------

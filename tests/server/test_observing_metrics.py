@@ -175,7 +175,9 @@ def test_what_a_replica_counts_is_added_as_it_grows() -> None:
             failures=failures,
             refused=0,
         )
-        service: Any = SimpleNamespace(busy=1, upstreams=SimpleNamespace(states=lambda state=state: [state]))
+        service: Any = SimpleNamespace(
+            busy=1, background=SimpleNamespace(queued=0), upstreams=SimpleNamespace(states=lambda state=state: [state])
+        )
         metrics.sample(service)
     shown = metrics.shown("")[0].decode()
     assert 'multiturn_upstream_calls_total{replica="0",upstream="gpu"} 8.0' in shown

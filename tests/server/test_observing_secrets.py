@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from starlette.routing import Route
+from websockets.sync.client import connect
 
 from multiturn.server.app import routes
 from multiturn.server.auth import new_key
@@ -55,7 +56,8 @@ ANY: Any = {"model": "tiny", "input": SAID, "messages": [{"role": "user", "conte
 def requests_of(server: Server, ids: dict[str, str]) -> Iterator[tuple[str, str, bytes]]:
     """For every route, what it should be sent, and what it should not; keys and words in the query as well."""
     for route in routes(server.service):
-        assert isinstance(route, Route)
+        if not isinstance(route, Route):
+            continue  # the WebSocket, which has a test of its own
         path = route.path
         for name in route.param_convertors:
             path = path.replace(f"{{{name}}}", ids.get(name, SAID))
@@ -105,6 +107,23 @@ def test_no_route_tells_keys_or_words(keyed: tuple[Server, str], upstream: Upstr
     secrets = (SAID, key, key[3:20], UPSTREAM_KEY, UPSTREAM_KEY[:14])
     check(server, written.getvalue().replace(f"/v1/responses/{SAID}", ""), *secrets)
     assert "sentinel" not in page(server), "no tenant's and no key's name either"
+
+
+def test_no_websocket_tells_keys_or_words(keyed: tuple[Server, str], upstream: Upstream) -> None:
+    server, key = keyed
+    upstream.script(reply(SAID), status(400, {"error": {"message": SAID}}))
+    headers = {"authorization": f"Bearer {key}"}
+    with logged() as written:
+        with connect(f"{server.url}/v1/responses?key={SAID}".replace("http", "ws"), additional_headers=headers) as sent:
+            events = [{**BODIES["/v1/responses"], "type": "response.create"}] * 2 + [{"type": SAID}, {"model": SAID}]
+            for event in events:
+                sent.send(json.dumps(event))
+                while json.loads(sent.recv())["type"] not in ("response.completed", "response.failed", "error"):
+                    pass
+            sent.send(f'{{"{SAID}')
+            assert json.loads(sent.recv())["type"] == "error"
+        page(server)
+    check(server, written.getvalue(), SAID, key, UPSTREAM_KEY)
 
 
 def test_no_failure_of_an_upstream_tells_them(keyed: tuple[Server, str], upstream: Upstream) -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
+from websockets.sync.client import connect
 
 from multiturn.server.upstreams import Upstream as Place
 from observed import ask, exporter, spans
@@ -34,6 +35,14 @@ def traced(serve: Callable[..., Server], upstream: Upstream) -> Server:
 def one(name: str) -> ReadableSpan:
     (span,) = spans(name)
     return span
+
+
+def id_of(span: ReadableSpan) -> int:
+    return span.context.span_id if span.context else 0
+
+
+def trace_of(span: ReadableSpan) -> int:
+    return span.context.trace_id if span.context else 0
 
 
 def test_a_request_is_a_span_with_what_it_asked_and_used(traced: Server, upstream: Upstream) -> None:
@@ -66,7 +75,7 @@ def test_the_call_of_the_model_is_its_child(traced: Server, upstream: Upstream) 
     request, call = one("POST /v1/responses"), one("chat tiny")
     assert call.kind is SpanKind.CLIENT
     assert call.parent is not None
-    assert call.parent.span_id == request.get_span_context().span_id
+    assert call.parent.span_id == id_of(request)
     said = dict(call.attributes or {})
     assert said["gen_ai.request.stream"] is True
     assert 0 < float(str(said["gen_ai.response.time_to_first_chunk"])) < 10
@@ -93,7 +102,7 @@ def test_the_callers_trace_goes_on_to_the_upstream(traced: Server, upstream: Ups
         assert request.parent is not None
         assert f"{request.parent.span_id:016x}" == PARENT
         sent = upstream.requests[-1].headers
-        assert sent["traceparent"] == f"00-{TRACE}-{call.get_span_context().span_id:016x}-01"
+        assert sent["traceparent"] == f"00-{TRACE}-{id_of(call):016x}-01"
         assert sent["tracestate"] == "a=b"
         assert "baggage" not in sent
 
@@ -109,7 +118,7 @@ def test_two_requests_are_two_traces(traced: Server) -> None:
     ask(traced)
     ask(traced)
     found = spans("POST /v1/responses", 2)
-    assert len({span.get_span_context().trace_id for span in found}) == 2
+    assert len({trace_of(span) for span in found}) == 2
     assert all(span.parent is None for span in found)
 
 
@@ -145,6 +154,32 @@ def test_content_is_traced_only_where_that_is_set(serve: Callable[..., Server], 
     (answered,) = json.loads(str(said["gen_ai.output.messages"]))
     assert "4" in answered["parts"][0]["content"]
     assert json.loads(str(said["gen_ai.system_instructions"])) == [{"type": "text", "content": "Be brief."}]
+
+
+def test_every_turn_of_a_websocket_has_its_own_figures(traced: Server, upstream: Upstream) -> None:
+    with connect(f"{traced.url}/v1/responses".replace("http", "ws")) as socket:
+        for lane in ("one", "two"):
+            event = {"type": "response.create", "stream_id": lane, "model": "tiny", "input": "Hello"}
+            socket.send(json.dumps(event))
+        ended = 0
+        while ended < 2:
+            ended += json.loads(socket.recv())["type"] == "response.completed"
+    calls, whole = spans("chat tiny", 2), one("GET /v1/responses")
+    assert {call.parent.span_id for call in calls if call.parent} == {id_of(whole)}
+    assert all((call.attributes or {})["gen_ai.usage.output_tokens"] == 3 for call in calls)
+    assert "gen_ai.usage.output_tokens" not in (whole.attributes or {})
+    sent = {received.headers["traceparent"].split("-")[2] for received in upstream.requests}
+    assert sent == {f"{id_of(call):016x}" for call in calls}
+
+
+def test_a_turn_in_the_background_is_told_of_by_its_own_span(traced: Server, upstream: Upstream) -> None:
+    upstream.script(reply("Yes.", delay_s=0.1))
+    assert ask(traced, background=True).json()["status"] in ("queued", "in_progress")
+    call, request = one("chat tiny"), one("POST /v1/responses")
+    assert call.parent is not None
+    assert call.parent.span_id == id_of(request)
+    assert (call.attributes or {})["gen_ai.usage.output_tokens"] == 3
+    assert upstream.requests[0].headers["traceparent"].split("-")[2] == f"{id_of(call):016x}"
 
 
 def test_without_tracing_nothing_is_recorded_or_sent(relay: Server, upstream: Upstream) -> None:

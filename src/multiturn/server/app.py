@@ -17,13 +17,14 @@ import msgspec
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from multiturn.errors import MultiturnError, NotFound
 from multiturn.formats.chat_completions import encode_error
-from multiturn.server import anthropic, chat_completions, conversations, draining, models, observing, responses
+from multiturn.server import anthropic, chat_completions, conversations, draining, models, observing, openapi, responses
 from multiturn.server.doors import Call, Door, json
 from multiturn.server.observing import logs
 from multiturn.server.service import Service
@@ -39,7 +40,7 @@ _log = logging.getLogger("multiturn.server")
 
 def routes(service: Service) -> list[BaseRoute]:
     """Every door's."""
-    doors = (responses, conversations, chat_completions, anthropic, models, observing)
+    doors = (responses, conversations, chat_completions, anthropic, models, observing, openapi)
     return [route for door in doors for route in door.routes(service)]
 
 
@@ -70,7 +71,7 @@ def create_app(settings: ServerSettings) -> Application:
             await upstreams.aclose()
             await store.aclose()
 
-    app = Application(routes=routes(service), lifespan=lifespan)
+    app = Application(routes(service), lifespan, settings.cors_origins)
     app.add_exception_handler(HTTPException, _stray(service))
     app.state.service = service
     return app
@@ -97,8 +98,16 @@ class Application(Starlette):
     """Starlette, but that a path without parameters leads straight to its door: what Starlette adds on the way, doors
     do themselves, and it costs as much as all else that is done for a short request."""
 
-    def __init__(self, routes: Sequence[BaseRoute], lifespan: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, routes: Sequence[BaseRoute], lifespan: Callable[[Any], Any], origins: Sequence[str] = ()
+    ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
+        self._answer: ASGIApp = self._routed
+        if origins:
+            told = ("x-request-id", "request-id", "retry-after")
+            self._answer = CORSMiddleware(
+                self._routed, origins, allow_methods=("*",), allow_headers=("*",), expose_headers=told
+            )
         self._straight = {
             (method, route.path): route.app
             for route in routes
@@ -107,6 +116,9 @@ class Application(Starlette):
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._answer(scope, receive, send)
+
+    async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope["app"] = self
             straight = self._straight.get((scope["method"], scope["path"]))

@@ -145,7 +145,8 @@ class Exchanges:
         path = self.paths.get(tenant, head)
         if path is None:
             path = Path(await store.path(head))
-            self.paths.keep(tenant, path)
+            if continues(path.turns[-1]):  # one that runs, here or elsewhere, will be another when it has ended
+                self.paths.keep(tenant, path)
         return path
 
     async def _path(self, asked: Asked, store: Store, tenant: str) -> Path:

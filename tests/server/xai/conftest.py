@@ -1,5 +1,6 @@
-"""xAI's gRPC door: `door` is that of `server`, which answers by the model `offline`; `relayed` that of a server that
-asks `upstream`, soon gives up on it, and tries nothing twice. `client` and `relayed_client` are official clients."""
+"""xAI's gRPC door: `door` is that of a server which answers by the model `offline`, `relayed` of one that asks
+`upstream` and tries nothing twice, `hasty` of one that also soon gives up on it. `client`, `relayed_client` and
+`hasty_client` are official clients."""
 
 from __future__ import annotations
 
@@ -49,9 +50,7 @@ def client(door: Door) -> Iterator[Any]:
 
 @pytest.fixture
 def relayed(open_door: Callable[..., Door], upstream: Upstream) -> Door:
-    limits = Timeouts(first_byte_s=0.5, idle_s=0.5)
-    place = Place(name="scripted", urls=(upstream.url,), retries=Retries(attempts=1), timeouts=limits)
-    return open_door(upstreams=(place,))
+    return open_door(upstreams=(_place(upstream),))
 
 
 @pytest.fixture
@@ -59,3 +58,19 @@ def relayed_client(relayed: Door) -> Iterator[Any]:
     client = client_of(relayed.host)
     yield client
     client.close()
+
+
+@pytest.fixture
+def hasty(open_door: Callable[..., Door], upstream: Upstream) -> Door:
+    return open_door(upstreams=(_place(upstream, timeouts=Timeouts(first_byte_s=1.0, idle_s=1.0)),))
+
+
+@pytest.fixture
+def hasty_client(hasty: Door) -> Iterator[Any]:
+    client = client_of(hasty.host)
+    yield client
+    client.close()
+
+
+def _place(upstream: Upstream, **more: Any) -> Place:
+    return Place(name="scripted", urls=(upstream.url,), retries=Retries(attempts=1), **more)

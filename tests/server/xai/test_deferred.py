@@ -171,12 +171,12 @@ FAULTS = [
 
 @pytest.mark.parametrize(("fault", "code", "kind"), FAULTS, ids=[row[2] for row in FAULTS])
 def test_one_that_fails_is_an_error_when_it_is_fetched(
-    relayed_client: Any, relayed: Door, upstream: Upstream, fault: Any, code: str, kind: str
+    hasty_client: Any, hasty: Door, upstream: Upstream, fault: Any, code: str, kind: str
 ) -> None:
     upstream.script(fault)
-    chat = relayed_client.chat.create(model="m", messages=[user("hi")], store_messages=True)
+    chat = hasty_client.chat.create(model="m", messages=[user("hi")], store_messages=True)
     assert refused(lambda: chat.defer(interval=SOON))[0] == code
-    (turn,) = relayed.turns()
+    (turn,) = hasty.turns()
     assert turn.error is not None
     assert (turn.status, turn.error.kind) == (TurnStatus.FAILED, kind)
 
@@ -191,6 +191,36 @@ def test_only_so_many_run_at_once_and_the_others_wait(open_door: Callable[..., D
     assert fetched(client, first).response.outputs[0].message.content == "First."
     assert fetched(client, second).response.outputs[0].message.content == "Second."
     client.close()
+
+
+def test_it_can_be_gone_on_from_once_it_has_ended_and_on_any_node(
+    open_door: Callable[..., Door], upstream: Upstream
+) -> None:
+    upstream.script(reply("one two three", streams=True, delay_s=0.1), reply("Four."))
+    place = Place(name="u", urls=(upstream.url,))
+    here = open_door(upstreams=(place,))
+    stores._open.clear()  # so that the other one has a store object of its own, as another process would
+    there = open_door(upstreams=(place,), store=here.server.settings.store)
+    client, other = client_of(here.host), client_of(there.host)
+    id = start(client)
+    following = other.chat.create(model="m", messages=[user("on")], store_messages=True, previous_response_id=id)
+    assert refused(following.sample) == NOT_FOUND
+    fetched(client, id)
+    assert following.sample().content == "Four."
+    assert [message["content"] for message in upstream.requests[1].json["messages"]] == ["hi", "one two three", "on"]
+    client.close()
+    other.close()
+
+
+@pytest.mark.parametrize("fault", [None, status(500)], ids=["unstored", "failed"])
+def test_what_is_only_to_be_fetched_or_has_failed_cannot_be_gone_on_from(
+    relayed_client: Any, relayed: Door, upstream: Upstream, fault: Any
+) -> None:
+    upstream.script(*([fault] if fault else []))
+    id = start(relayed_client, stores=fault is not None)
+    until(lambda: relayed.turns()[0].status is not TurnStatus.IN_PROGRESS)
+    chat = relayed_client.chat.create(model="m", messages=[user("on")], previous_response_id=id)
+    assert refused(chat.sample) == NOT_FOUND
 
 
 # --- the server's end -----------------------------------------------------------------------------------------------

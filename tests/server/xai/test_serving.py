@@ -12,6 +12,7 @@ import pytest
 from xai_sdk.chat import user
 
 from multiturn.errors import InvalidInput
+from multiturn.server.settings.values import Limits
 from multiturn.server.upstreams import Upstream as Place
 from multiturn.server.xai import Grpc
 from multiturn.turns import TurnStatus
@@ -70,6 +71,20 @@ def test_many_streams_run_at_once(relayed: Door, upstream: Upstream) -> None:
     assert set(asyncio.run(all())) == {" ".join(f"w{n}" for n in range(20))}
     assert {turn.status for turn in relayed.turns()} == {TurnStatus.COMPLETED}
     assert len(relayed.turns()) == 50
+
+
+def test_a_client_that_does_not_read_makes_the_model_wait_and_no_longer_than_it_may(
+    open_door: Callable[..., Door], upstream: Upstream
+) -> None:
+    upstream.script(reply(" ".join(["x" * 4000] * 8000), streams=True))
+    door = open_door(upstreams=(Place(name="u", urls=(upstream.url,)),), limits=Limits(stream_s=2.0))
+    client = client_of(door.host)
+    chunks = client.chat.create(model="m", messages=[user("Talk.")], store_messages=True).stream()
+    next(chunks)
+    assert upstream.wait(lambda: door.turns()[0].status is TurnStatus.INCOMPLETE, within_s=10)
+    assert len(door.turns()[0].text) < 20_000_000
+    assert refused(lambda: list(chunks))[0] == "DEADLINE_EXCEEDED"
+    client.close()
 
 
 # --- going down -----------------------------------------------------------------------------------------------------

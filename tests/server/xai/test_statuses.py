@@ -240,33 +240,33 @@ BEFORE: list[tuple[str, Behaviour, str, str]] = [
 @pytest.mark.parametrize("streams", [False, True])
 @pytest.mark.parametrize(("fault", "code", "kind"), [row[1:] for row in BEFORE], ids=[row[0] for row in BEFORE])
 def test_a_fault_before_the_answer_is_a_status_and_a_failed_turn(
-    relayed_client: Any, relayed: Door, upstream: Upstream, fault: Behaviour, code: str, kind: str, streams: bool
+    hasty_client: Any, hasty: Door, upstream: Upstream, fault: Behaviour, code: str, kind: str, streams: bool
 ) -> None:
     upstream.script(fault)
-    chat = relayed_client.chat.create(model="tiny", messages=[user("hi")], store_messages=True)
+    chat = hasty_client.chat.create(model="tiny", messages=[user("hi")], store_messages=True)
     found, details = refused(lambda: list(chat.stream()) if streams else chat.sample())
     assert found == code
     assert "127.0.0.1" not in details
-    (turn,) = relayed.turns()
+    (turn,) = hasty.turns()
     assert (turn.status, turn.error and turn.error.kind) == (TurnStatus.FAILED, kind)
     assert (turn.input[0].text, turn.output) == ("hi", ())
     id = turn.id.partition("_")[2]
-    assert refused(lambda: relayed_client.chat.get_stored_completion(id))[0] == "NOT_FOUND"
+    assert refused(lambda: hasty_client.chat.get_stored_completion(id))[0] == "NOT_FOUND"
     assert chat.sample().content == "You said: hi"
 
 
-def test_when_to_come_again_is_passed_on(relayed_client: Any, upstream: Upstream) -> None:
+def test_when_to_come_again_is_passed_on(hasty_client: Any, upstream: Upstream) -> None:
     upstream.script(status(429, headers={"retry-after": "7"}))
     with pytest.raises(grpc.RpcError) as caught:
-        relayed_client.chat.create(model="tiny", messages=[user("hi")]).sample()
+        hasty_client.chat.create(model="tiny", messages=[user("hi")]).sample()
     assert dict(caught.value.trailing_metadata())["retry-after"] == "7"
 
 
-def test_json_that_is_none_is_an_internal_error(relayed_client: Any, relayed: Door, upstream: Upstream) -> None:
+def test_json_that_is_none_is_an_internal_error(hasty_client: Any, hasty: Door, upstream: Upstream) -> None:
     upstream.script(invalid_json())
-    chat = relayed_client.chat.create(model="tiny", messages=[user("hi")], store_messages=True)
+    chat = hasty_client.chat.create(model="tiny", messages=[user("hi")], store_messages=True)
     assert refused(chat.sample)[0] == "INTERNAL"
-    assert relayed.turns()[0].status is TurnStatus.FAILED
+    assert hasty.turns()[0].status is TurnStatus.FAILED
 
 
 AFTER: list[tuple[str, Behaviour, str, str]] = [
@@ -286,24 +286,24 @@ AFTER: list[tuple[str, Behaviour, str, str]] = [
 
 @pytest.mark.parametrize(("fault", "code", "kind"), [row[1:] for row in AFTER], ids=[row[0] for row in AFTER])
 def test_a_fault_in_mid_stream_is_a_status_after_the_words_that_came(
-    relayed_client: Any, relayed: Door, upstream: Upstream, fault: Behaviour, code: str, kind: str
+    hasty_client: Any, hasty: Door, upstream: Upstream, fault: Behaviour, code: str, kind: str
 ) -> None:
     upstream.script(fault)
     came: list[str] = []
-    chunks = relayed_client.chat.create(model="tiny", messages=[user("hi")], store_messages=True).stream()
+    chunks = hasty_client.chat.create(model="tiny", messages=[user("hi")], store_messages=True).stream()
     assert refused(lambda: came.extend(chunk.content for _, chunk in chunks))[0] == code
     assert "".join(came) == "one two "
-    (turn,) = relayed.turns()
+    (turn,) = hasty.turns()
     assert (turn.status, turn.text) == (TurnStatus.FAILED, "one two ")
     assert turn.error is not None
     assert turn.error.kind == kind
 
 
-def test_the_sdks_own_retry_gets_the_answer(relayed: Door, upstream: Upstream) -> None:
+def test_the_sdks_own_retry_gets_the_answer(hasty: Door, upstream: Upstream) -> None:
     import xai_sdk
 
     upstream.script(drop(), reply("Hello."))
-    client = xai_sdk.Client(api_key="none", api_host=relayed.host)
+    client = xai_sdk.Client(api_key="none", api_host=hasty.host)
     assert client.chat.create(model="tiny", messages=[user("hi")]).sample().content == "Hello."
     client.close()
 

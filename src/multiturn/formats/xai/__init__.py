@@ -10,6 +10,7 @@ Here is only what needs no wheel; everything else is in the modules, each of whi
     replies, streams, readings      what it gets
     failures                        gRPC's status codes as errors, and back
     incoming, outgoing              as a server: requests decoded; replies and streams encoded
+    served, compaction              and the other messages of the service
 
 Not kept, in either direction: log probabilities, debug output, the system fingerprint, the service tier. Pictures that
 the image generation tool makes stay inside the opaque part of its output. `messages.CANNOT_CARRY` says what becomes

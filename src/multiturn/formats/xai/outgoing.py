@@ -16,6 +16,9 @@ from multiturn.formats.xai.wire import REASONS, Proto, chat_pb2, dumps, usage_pb
 from multiturn.messages import Citation, Message, Opaque, Reasoning, Text, Usage
 
 
+_ECHOED = frozenset(field.name for field in chat_pb2.RequestSettings.DESCRIPTOR.fields)
+
+
 def encode_reply(
     answer: Answer,
     *,
@@ -160,8 +163,7 @@ def _int32(number: int) -> int:
 def _settings(request: bytes) -> Proto:
     """What the request asked for, as far as a reply echoes it: the fields of the same name."""
     asked = chat_pb2.GetCompletionsRequest.FromString(request)
-    names = {field.name for field in chat_pb2.RequestSettings.DESCRIPTOR.fields}
-    echoed = {field.name: value for field, value in asked.ListFields() if field.name in names}
+    echoed = {field.name: value for field, value in asked.ListFields() if field.name in _ECHOED}
     return chat_pb2.RequestSettings(**echoed)
 
 

@@ -126,7 +126,7 @@ class Metrics:
     def sample(self, service: Service) -> None:
         """Take down the levels of this moment."""
         self._in_flight.set(service.busy)
-        self._queued.set(getattr(getattr(service, "background", None), "queued", 0))
+        self._queued.set(service.background.queued)
         for state in service.upstreams.states():
             key = (state.upstream, state.replica)
             kept = self._by_replica.get(key)

@@ -10,6 +10,7 @@ wait for or that share one WebSocket, on the turn's own."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -29,6 +30,7 @@ from multiturn.turns import Turn
 _PROVIDERS: Final = {"xai": "x_ai", "mistral": "mistral_ai", "gemini": "gcp.gemini", "azure": "azure.ai.openai"}
 """What the conventions call a provider, where we call it otherwise."""
 
+_log = logging.getLogger("multiturn.server")
 _propagator = TraceContextTextMapPropagator()  # no baggage: what a client puts there is not for providers
 
 
@@ -37,6 +39,8 @@ class Tracing:
     that this process has."""
 
     def __init__(self, *, content: bool = False, provider: TracerProvider | None = None) -> None:
+        if provider is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+            _log.warning("tracing is on, and nothing records it: start the server by opentelemetry-instrument")
         self._tracer = trace.get_tracer("multiturn.server", __version__, provider)
         self._content = content
 
@@ -83,8 +87,11 @@ class Tracing:
             visit.span.set_attributes(fields)
         parent = visit.context if visit else None
         span = self._tracer.start_span(f"chat {model.name}", parent, SpanKind.CLIENT, fields)
-        if visit is not None:
-            _propagator.inject(visit.along, trace.set_span_in_context(span, parent))
+        along: dict[str, str] = {}
+        _propagator.inject(along, trace.set_span_in_context(span, parent))
+        ALONG.set(along)
+        if visit is not None and not visit.lasts:
+            visit.along.update(along)  # for the task that goes on reading, where this is another one
         return span
 
     def ended(

@@ -33,6 +33,7 @@ def published() -> Json:
 def schemas() -> Json:
     """The schemas by which we answer."""
     found = published()
+    _allow_more(found, "Annotation", "OtherAnnotation", {})
     _allow_more(found, "ItemField", "OtherItem", {"id": _TEXT})
     _allow_more(found, "ItemParam", "OtherItemParam", {})
     _allow_more(found, "Tool", "OtherTool", {})

@@ -10,7 +10,7 @@ import msgspec
 from multiturn.errors import InvalidInput, NotFound
 from multiturn.formats.xai.incoming import ServerRequest, read, read_request, to_request
 from multiturn.formats.xai.served import settings_of
-from multiturn.formats.xai.wire import Proto, chat_pb2
+from multiturn.formats.xai.wire import ROLES, Proto, chat_pb2
 from multiturn.models.base import Model
 from multiturn.path import Path
 from multiturn.server.exchange import Asked
@@ -19,8 +19,8 @@ from multiturn.server.limits import check_depth, check_items
 from multiturn.server.responses.replays import new_of
 from multiturn.server.upstreams import Upstreams
 from multiturn.server.xai.calls import Call
-from multiturn.server.xai.shown import kept, kept_settings, turn_id
-from multiturn.turns import Turn
+from multiturn.server.xai.shown import is_stored, kept, kept_settings, turn_id
+from multiturn.turns import Turn, pending_calls
 
 _ONLY_XAI = ("search_parameters", "logprobs", "top_logprobs", "agent_count", "guidelines")
 """Fields that change the answer, and that only xAI's own models know."""
@@ -35,8 +35,8 @@ class Wanted(NamedTuple):
     encrypted: bool
 
 
-def wanted(call: Call, *, stream: bool, deferred: bool = False) -> Wanted:
-    """What the call asks for. Raises `InvalidInput`, and `UnknownModel`."""
+async def wanted(call: Call, *, stream: bool, deferred: bool = False) -> Wanted:
+    """What the call asks for. Raises `InvalidInput`, `UnknownModel`, and `NotFound` for what it follows."""
     asked = read_request(call.body)
     limits = call.service.settings.limits
     check_items(len(asked.messages), limits)
@@ -46,10 +46,22 @@ def wanted(call: Call, *, stream: bool, deferred: bool = False) -> Wanted:
         raise InvalidInput("model: say which model is to answer")
     model = call.service.upstreams.model(asked.model)
     _check_can(model, asked)
+    await _name_calls(call, asked)
     request = to_request(asked, model.provider)
     echo = kept(asked, deferred=deferred) if asked.store_messages or deferred else None
     made = _asked_of(request, echo, stream=stream, deferred=deferred)
     return Wanted(made, settings_of(asked), asked.use_encrypted_content)
+
+
+async def _name_calls(call: Call, asked: Proto) -> None:
+    """Let tool results that do not say which calls they answer, as the SDK's `tool_result(text)`, answer those of the
+    response that the request follows, in order."""
+    results = [item for item in asked.messages if item.role == ROLES["tool"] and not item.tool_call_id]
+    if not asked.previous_response_id or not results or any(item.tool_calls for item in asked.messages):
+        return
+    path = await _path(call, turn_id(asked.previous_response_id))
+    for item, waiting in zip(results, pending_calls(path.turns[-1].messages), strict=False):
+        item.tool_call_id = waiting.call_id
 
 
 def asked_again(upstreams: Upstreams, turn: Turn) -> Asked | None:
@@ -104,23 +116,21 @@ async def begun(call: Call, asked: Asked, histories: Histories) -> Replayed:
     if asked.after is None and asked.settings.store:
         return await histories.begin(exchanges, asked, caller)
     path = None
-    if asked.after is not None and (not asked.stored or _looks_back(asked)):
-        path = await _path(call, asked, asked.after)
+    if asked.after is not None:
+        path = await _path(call, asked.after, is_there=asked.stored)
         asked = msgspec.structs.replace(asked, messages=new_of(asked.messages, path))
     return Replayed(histories, await exchanges.begin(asked, caller, path=path), b"")
 
 
-def _looks_back(asked: Asked) -> bool:
-    """Whether an answer is among the messages."""
-    return any(message.role == "assistant" for message in asked.messages)
-
-
-async def _path(call: Call, asked: Asked, after: str) -> Path:
-    """What the request follows. Where nothing is to be stored behind it, the store is asked first, for a path at hand
-    does not tell that its last turn was deleted. Raises `NotFound`."""
+async def _path(call: Call, after: str, *, is_there: bool = True) -> Path:
+    """What the request follows. Unless somebody else finds out whether it `is_there`, the store is asked, for a path at
+    hand does not tell that its last turn was deleted. Raises `NotFound`, also for what has not ended, or has failed."""
     try:
-        if not asked.stored:
+        if not is_there:
             await call.store.turn(after)
-        return await call.service.exchanges.path(call.store, call.caller.tenant, after)
+        path = await call.service.exchanges.path(call.store, call.caller.tenant, after)
     except NotFound:
         raise NotFound("previous response", after) from None
+    if not is_stored(path.turns[-1]):
+        raise NotFound("previous response", after)
+    return path

@@ -22,6 +22,7 @@ Context: TypeAlias = Any
 Handler: TypeAlias = Callable[["Call"], Awaitable[bytes]]
 
 DOOR = "xai"
+_MOST_UNSENT = 256 << 10  # bytes that wait for a slow reader before the model is made to wait
 _log = logging.getLogger("multiturn.server")
 
 
@@ -41,6 +42,9 @@ class Call:
         self.caller = caller
         self.body = body
         self._context = context
+        self._unsent: list[bytes] = []
+        self._size = 0
+        self._sending: asyncio.Task[None] | None = None
 
     @property
     def store(self) -> Store:
@@ -48,8 +52,31 @@ class Call:
         return self.service.store.tenant(self.caller.tenant)
 
     async def write(self, message: bytes) -> None:
-        """Send a message of a stream. Waits while the client is slow to read."""
-        await self._context.write(message)
+        """Send a message of a stream. Those that come while one is on its way go together, for protobuf's messages are
+        merged by joining their bytes. Waits while the client is slow to read."""
+        self._unsent.append(message)
+        self._size += len(message)
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send())
+        if self._size > _MOST_UNSENT:
+            await self.sent()
+
+    async def _send(self) -> None:
+        while self._unsent:
+            data = b"".join(self._unsent)
+            self._unsent.clear()
+            self._size = 0
+            await self._context.write(data)
+
+    async def sent(self) -> None:
+        """Returns once all that was written is on its way."""
+        if self._sending is not None:
+            await self._sending
+
+    def drop(self) -> None:
+        """Send no more."""
+        if self._sending is not None and not self._sending.done():
+            self._sending.cancel()
 
 
 class Method:
@@ -94,11 +121,23 @@ class Method:
         longest_s = self._service.settings.limits.stream_s
         try:
             async with asyncio.timeout(longest_s) as limit:
-                return await self._handler(call)
+                return await self._sent(call)
         except TimeoutError:
             if not limit.expired():
                 raise
             raise TotalTimedOut(f"the answer took longer than {longest_s:g} s, which is the most here") from None
+        finally:
+            call.drop()
+
+    async def _sent(self, call: Call) -> bytes:
+        """The reply, once what was written is on its way; also where an error follows it."""
+        try:
+            reply = await self._handler(call)
+        except Exception:
+            await call.sent()
+            raise
+        await call.sent()
+        return reply
 
 
 def _told(error: Exception) -> tuple[str, str, tuple[tuple[str, str], ...]]:

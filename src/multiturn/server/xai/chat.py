@@ -13,7 +13,7 @@ from multiturn.notices import Notice
 from multiturn.server.histories import Histories
 from multiturn.server.xai.asking import begun, wanted
 from multiturn.server.xai.calls import Call
-from multiturn.server.xai.shown import DIALECT, is_told_once, reply_of, turn_of
+from multiturn.server.xai.shown import DIALECT, is_stored, reply_of, turn_of
 
 
 class Chat:
@@ -24,7 +24,7 @@ class Chat:
 
     async def completion(self, call: Call) -> bytes:
         """`GetCompletion`."""
-        asked, settings, encrypted = wanted(call, stream=False)
+        asked, settings, encrypted = await wanted(call, stream=False)
         replayed = await begun(call, asked, self._histories)
         exchange = replayed.exchange
         turn = await exchange.ended()
@@ -43,7 +43,7 @@ class Chat:
 
     async def chunks(self, call: Call) -> bytes:
         """`GetCompletionChunk`."""
-        asked, _, encrypted = wanted(call, stream=True)
+        asked, _, encrypted = await wanted(call, stream=True)
         replayed = await begun(call, asked, self._histories)
         exchange, created = replayed.exchange, int(replayed.exchange.turn.created_at)
         encoder = StreamEncoder(
@@ -62,7 +62,7 @@ class Chat:
         """`GetStoredCompletion`: any turn that has ended."""
         id = read_stored(call.body)
         turn = await turn_of(call, id)
-        if is_told_once(turn):
+        if not is_stored(turn):
             raise NotFound("response", id)
         return reply_of(turn)
 

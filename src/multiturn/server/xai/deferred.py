@@ -24,7 +24,7 @@ class Deferred:
 
     async def start(self, call: Call) -> bytes:
         """`StartDeferredCompletion`."""
-        asked = wanted(call, stream=True, deferred=True).asked
+        asked, _, _ = await wanted(call, stream=True, deferred=True)
         replayed = await begun(call, asked, self._histories)
         call.service.background.start(replayed.exchange, replayed.keep)
         return encode_started(replayed.exchange.id)

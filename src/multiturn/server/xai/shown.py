@@ -72,15 +72,20 @@ def kept_settings(turn: Turn) -> bytes | None:
 
 def is_told_once(turn: Turn) -> bool:
     """Whether it is a deferred completion that is not to be stored: it goes once it has been fetched."""
-    fields = _fields(turn)
-    return turn.background and fields is not None and not fields.get("store_messages")
+    fields = _fields(turn) if turn.background else None
+    return fields is not None and not fields.get("store_messages")
+
+
+def is_stored(turn: Turn) -> bool:
+    """Whether it is a response that can be read and gone on from: not one that still runs, or has failed, or is only to
+    be fetched."""
+    return turn.status not in (TurnStatus.IN_PROGRESS, TurnStatus.FAILED) and not is_told_once(turn)
 
 
 def reply_of(turn: Turn) -> bytes:
-    """The response that is this turn, once it has ended. Raises `NotFound` where the model has said nothing that
-    counts."""
+    """The response that is this turn, which has ended. Raises `NotFound` where the model has said nothing."""
     said = next((message for message in reversed(turn.output) if message.role == "assistant"), None)
-    if said is None or turn.status in (TurnStatus.IN_PROGRESS, TurnStatus.FAILED):
+    if said is None:
         raise NotFound("response", response_id(turn.id))
     if turn.status is TurnStatus.INCOMPLETE and not answered(turn):
         said = msgspec.structs.replace(said, finish_reason="interrupted")
