@@ -98,15 +98,20 @@ class RoundRobin:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.05)  # for the transports to let go of their sockets
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for port in itertools.islice(self._ports, self._count):
             with suppress(OSError):
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
                 self.taken.append(port)
-                await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+                try:
+                    await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+                finally:
+                    far_writer.transport.abort()
+                    writer.transport.abort()
                 return
-        writer.close()
+        writer.transport.abort()
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
