@@ -6,7 +6,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+from agents import Agent, OpenAIChatCompletionsModel, Runner, Tool, function_tool, set_tracing_disabled
 from openai import AsyncOpenAI
 
 from loops.metering import aweather, run
@@ -15,7 +15,7 @@ from loops.metering import aweather, run
 def open_agent(base_url: str, folder: Path) -> Callable[[str], Awaitable[str]]:
     set_tracing_disabled(True)
     client = AsyncOpenAI(base_url=base_url, api_key="x")
-    tools = [function_tool(aweather, name_override="weather")]
+    tools: list[Tool] = [function_tool(aweather, name_override="weather")]
     agent = Agent("bench", model=OpenAIChatCompletionsModel("bench-model", openai_client=client), tools=tools)
 
     async def ask(text: str) -> str:

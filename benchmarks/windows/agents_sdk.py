@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-import httpx
+import httpx2
 from agents import (
     Agent,
     OpenAIChatCompletionsModel,
@@ -29,14 +29,14 @@ def opened(sizes: Sizes, budget: int) -> Choose:
     last: list[dict[str, str]] = []
     turns = 0
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         last[:] = json.loads(request.content)["messages"]
         message = {"role": "assistant", "content": words.answer(turns)}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         reply = {"id": "c", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
-        return httpx.Response(200, json=reply)
+        return httpx2.Response(200, json=reply)
 
-    client = AsyncOpenAI(api_key="x", http_client=httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+    client = AsyncOpenAI(api_key="x", http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(answer)))
     agent = Agent("bench", instructions=INSTRUCTIONS, model=OpenAIChatCompletionsModel("m", openai_client=client))
     session = SQLiteSession("bench")
     settings = RunConfig(session_settings=SessionSettings(limit=sizes.items_within(budget) - 1))

@@ -70,9 +70,9 @@ def test_help_teaches(run: Run) -> None:
 
 
 def test_every_key_of_the_settings_is_a_flag(run: Run) -> None:
-    shown = run("serve", "--help").stdout
+    shown = run("serve", "--help").stdout.split()
     for option in options():
-        assert f"  {option.flag} " in shown
+        assert option.flag in shown
         assert option.is_switch is (f"--no-{option.flag[2:]}" in shown)
 
 

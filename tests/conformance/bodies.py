@@ -15,6 +15,7 @@ Place: TypeAlias = tuple[str | int, ...]
 
 NEVER = "06h000000000000000000000no"
 _TWICE = "\u0000twice"  # at the end of a key that stands there a second time
+_HUGE = "\u0000huge"  # for a number that no float holds
 
 # --- right ones -----------------------------------------------------------------------------------------------------
 
@@ -213,7 +214,20 @@ def _deep(depth: int, inner: Any) -> Any:
 
 _ODD: list[Any] = [
     *(None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**400, 0.5, -0.0, 1e308, float("nan"), float("-inf")),
-    *("", " ", "x" * 70_000, "\ud800", "\udfff\ud800", "\u0000", "\u2028", "🙂" * 40, "null", "auto", "[DONE]\n\n"),
+    *(
+        "",
+        " ",
+        "x" * 70_000,
+        "\ud800",
+        "\udfff\ud800",
+        "\u0000",
+        "\u2028",
+        "🙂" * 40,
+        "null",
+        "auto",
+        "[DONE]\n\n",
+        _HUGE,
+    ),
     *([], {}, [None], [[]], {"": ""}, {"type": None}, {"type": "text"}, {"type": "function"}, {"\ud800": "\ud800"}),
     *(_deep(20, 1), _deep(300, "x"), ["x"] * 2000, {str(n): n for n in range(300)}),
     *(f"{prefix}{NEVER}" for prefix in ("resp_", "conv_", "msg_", "chatcmpl-", "turn_", "chain_", "")),
@@ -241,7 +255,8 @@ def wrong(draw: Callable[..., Any], path: str) -> bytes:
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
         if isinstance(body, dict | list):
             body = _spoilt(draw, body)
-    text = json.dumps(body, ensure_ascii=draw(st.booleans())).replace(json.dumps(_TWICE)[1:-1], "")
+    text = json.dumps(body, ensure_ascii=draw(st.booleans()))
+    text = text.replace(json.dumps(_TWICE)[1:-1], "").replace(json.dumps(_HUGE), "1e999")
     spoil: Callable[[bytes], bytes] = draw(st.sampled_from(_AS_BYTES))
     return spoil(text.encode("utf-8", "surrogatepass"))
 

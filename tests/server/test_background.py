@@ -24,7 +24,7 @@ from serving import Server
 from upstream import Upstream, cut_after, hang, hang_after, reply, status, stream, tool_call
 from upstream_responses import Provider, ResponsesUpstream, message, reasoning
 
-WEATHER: Json = {
+WEATHER: Any = {
     "type": "function",
     "name": "get_weather",
     "description": "The weather in a city.",
@@ -296,10 +296,10 @@ def test_only_what_ran_in_the_background_can_be_followed(client: OpenAI) -> None
 
 
 @pytest.mark.parametrize("number", ["-1", "x", "1.5", "9" * 30, "\u0663"])
-def test_a_place_in_the_stream_is_a_number(relay_wire: Wire, number: str) -> None:
-    *_, last = relay_wire.events(model="m", input="hi", background=True)
+def test_a_place_in_the_stream_is_a_number(client: OpenAI, relay_wire: Wire, number: str) -> None:
+    response = ended(client, client.responses.create(model="m", input="hi", background=True).id)
     query = {"stream": "true", "starting_after": number}
-    error = relay_wire.refused(400, "GET", f"/responses/{last['response']['id']}", params=query)
+    error = relay_wire.refused(400, "GET", f"/responses/{response.id}", params=query)
     assert error["param"] == "starting_after"
 
 

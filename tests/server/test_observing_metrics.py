@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from multiturn.messages import Usage
@@ -147,7 +145,6 @@ def test_without_metrics_there_is_no_page(serve: Callable[..., Server]) -> None:
     assert httpx.get(f"{server.url}/metrics").status_code == 404
 
 
-@pytest.mark.skipif(sys.gettrace() is not None, reason="counts the work that is done, not that of a tracer")
 def test_labels_are_looked_up_once() -> None:
     """What a turn costs is counting: the same children are used again."""
     metrics = Metrics({"tiny"})

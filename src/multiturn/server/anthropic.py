@@ -33,6 +33,7 @@ from multiturn.server.doors import Call, Door, json, while_there
 from multiturn.server.exchange import Asked
 from multiturn.server.histories import Histories, Replayed
 from multiturn.server.limits import check_items
+from multiturn.server.observing import visits
 from multiturn.server.service import Service
 from multiturn.server.streaming import EventStream
 
@@ -62,7 +63,7 @@ def routes(service: Service) -> list[BaseRoute]:
 
 def request_id() -> dict[str, str]:
     """The header by which an answer can be spoken of."""
-    return {"request-id": new_id("req")}
+    return {"request-id": visits.request_id() or new_id("req")}
 
 
 async def _create(call: Call, histories: Histories, *, stores: bool) -> ASGIApp:

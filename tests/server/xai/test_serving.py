@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +73,35 @@ def test_many_streams_run_at_once(relayed: Door, upstream: Upstream) -> None:
     assert set(asyncio.run(all())) == {" ".join(f"w{n}" for n in range(20))}
     assert {turn.status for turn in relayed.turns()} == {TurnStatus.COMPLETED}
     assert len(relayed.turns()) == 50
+
+
+def test_clients_that_leave_leave_nothing_behind(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+    async def leave(client: Any, n: int) -> None:
+        chat = client.chat.create(model="m", messages=[user(f"count to {1000 + n}")], store_messages=True)
+        chunks = chat.stream()
+        for _ in range(1 + n % 4):
+            await anext(chunks, None)
+        await chunks.aclose()
+
+    async def all() -> None:
+        async with async_client_of(door.host) as client:
+            for begin in range(0, 100, 20):
+                await asyncio.gather(*(leave(client, n) for n in range(begin, begin + 20)))
+
+    asyncio.run(all())
+    until(lambda: door.server.service.busy == 0)
+    gc.collect()
+    assert [record for record in caplog.records if "never retrieved" in record.getMessage()] == []
+    assert not door.server.service.exchanges.running
+    ends = {(turn.status, turn.reason) for turn in door.turns()}
+    assert ends <= {(TurnStatus.INCOMPLETE, "interrupted"), (TurnStatus.COMPLETED, None)}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_client_that_does_not_read_makes_the_model_wait_and_no_longer_than_it_may(

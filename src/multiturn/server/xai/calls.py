@@ -34,6 +34,10 @@ class Failed(Exception):
         self.code = code
 
 
+class _Gone(Exception):
+    """The client has hung up, and its call is being cancelled."""
+
+
 class Call:
     """One call, by somebody who may make it. `body` is the request's message."""
 
@@ -57,6 +61,7 @@ class Call:
         self._unsent.append(message)
         self._size += len(message)
         if self._sending is None or self._sending.done():
+            await self.sent()
             self._sending = asyncio.create_task(self._send())
         if self._size > _MOST_UNSENT:
             await self.sent()
@@ -66,17 +71,21 @@ class Call:
             data = b"".join(self._unsent)
             self._unsent.clear()
             self._size = 0
-            await self._context.write(data)
+            try:
+                await self._context.write(data)
+            except grpc.aio.BaseError as error:
+                raise _Gone from error
 
     async def sent(self) -> None:
         """Returns once all that was written is on its way."""
         if self._sending is not None:
             await self._sending
 
-    def drop(self) -> None:
+    async def drop(self) -> None:
         """Send no more."""
-        if self._sending is not None and not self._sending.done():
+        if self._sending is not None:
             self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
 
 
 class Method:
@@ -101,6 +110,8 @@ class Method:
                     context.set_trailing_metadata(more)
                     code = "OK"
                     return reply
+                except _Gone:
+                    return b""
                 except Exception as error:
                     code, details, wait = _told(error)
                 await context.abort(grpc.StatusCode[code], details, (*more, *wait))
@@ -127,7 +138,7 @@ class Method:
                 raise
             raise TotalTimedOut(f"the answer took longer than {longest_s:g} s, which is the most here") from None
         finally:
-            call.drop()
+            await call.drop()
 
     async def _sent(self, call: Call) -> bytes:
         """The reply, once what was written is on its way; also where an error follows it."""

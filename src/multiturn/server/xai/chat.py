@@ -13,7 +13,7 @@ from multiturn.notices import Notice
 from multiturn.server.histories import Histories
 from multiturn.server.xai.asking import begun, wanted
 from multiturn.server.xai.calls import Call
-from multiturn.server.xai.shown import DIALECT, is_stored, reply_of, turn_of
+from multiturn.server.xai.shown import DIALECT, is_stored, reply_of, turn_of, withdraw
 
 
 class Chat:
@@ -67,11 +67,7 @@ class Chat:
         return reply_of(turn)
 
     async def delete(self, call: Call) -> bytes:
-        """`DeleteStoredCompletion`. Turns that follow it keep what they rest on."""
+        """`DeleteStoredCompletion`."""
         id = read_stored(call.body)
-        turn = await turn_of(call, id)
-        try:
-            await call.store.withdraw(turn.id)
-        except NotFound:
-            raise NotFound("response", id) from None
+        await withdraw(call, await turn_of(call, id))
         return encode_deleted(id)

@@ -12,7 +12,7 @@ from multiturn.server.exchange import Exchange, Exchanges
 from multiturn.server.histories import Histories
 from multiturn.server.xai.asking import asked_again, begun, wanted
 from multiturn.server.xai.calls import Call, Failed
-from multiturn.server.xai.shown import is_told_once, reply_of, turn_of
+from multiturn.server.xai.shown import is_told_once, reply_of, turn_of, withdraw
 from multiturn.turns import Turn, TurnStatus, answered
 
 
@@ -35,7 +35,7 @@ class Deferred:
         if turn.status is TurnStatus.IN_PROGRESS:
             return encode_deferred(None)
         if is_told_once(turn):
-            await call.store.withdraw(turn.id)
+            await withdraw(call, turn)
         if failed := _failure(turn):
             raise failed
         return encode_deferred(reply_of(turn))

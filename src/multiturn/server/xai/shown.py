@@ -53,6 +53,14 @@ async def turn_of(call: Call, response_id: str) -> Turn:
         raise NotFound("response", response_id) from None
 
 
+async def withdraw(call: Call, turn: Turn) -> None:
+    """Let the response go; turns that follow it keep what they rest on. Raises `NotFound` where it is gone already."""
+    try:
+        await call.store.withdraw(turn.id)
+    except NotFound:
+        raise NotFound("response", response_id(turn.id)) from None
+
+
 def kept(asked: Proto, *, deferred: bool) -> str | None:
     """What is stored of the request: what the turn itself does not tell. Of a deferred one also whether it is to be
     stored at all."""
