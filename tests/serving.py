@@ -30,7 +30,7 @@ class Server:
     """The server, for the length of a `with` block. `settings` need a `store`."""
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = ServerSettings(**{"port": 0, **settings})
+        self.settings = ServerSettings(**{"port": 0, "grpc": False, **settings})
         self.port = 0
 
     @property

@@ -43,6 +43,7 @@ REFUSED: list[tuple[str, str, bytes, str]] = [
         response(input=[{**THOUGHT, "encrypted_content": 1}, ASKS]),
         "input[0].encrypted_content",
     ),
+    ("a compaction of nothing", RESPONSE, response(input=[{"type": "compaction"}, ASKS]), "input[0].encrypted_content"),
     ("a phase that there is not", RESPONSE, response(input=[{**ANSWER, "phase": "x"}, ASKS]), "input[0].phase"),
     (
         "a tool's schema that is none",
@@ -91,8 +92,9 @@ def test_flaws_that_cost_nothing_are_mended(server: Server, path: str, body: byt
     assert answer.status_code == 200, answer.text
 
 
-def test_every_item_of_a_conversation_has_an_id(server: Server) -> None:
-    id = post(server, "conversations", json.dumps({"items": [SEARCH]}).encode()).json()["id"]
+@pytest.mark.parametrize("given", [{}, {"id": None}])
+def test_every_item_of_a_conversation_has_an_id(server: Server, given: Any) -> None:
+    id = post(server, "conversations", json.dumps({"items": [{**SEARCH, **given}]}).encode()).json()["id"]
     (shown,) = httpx2.get(f"{server.url}/v1/conversations/{id}/items").json()["data"]
     assert shown["id"]
     one = httpx2.get(f"{server.url}/v1/conversations/{id}/items/{shown['id']}")

@@ -11,7 +11,8 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvicorn
@@ -31,6 +32,9 @@ from multiturn.server.service import Service
 from multiturn.server.settings.values import ServerSettings
 from multiturn.server.upstreams import Upstreams
 from multiturn.stores import open_store
+
+if TYPE_CHECKING:
+    from multiturn.server.xai import Grpc
 
 _RECOVER_EVERY_S = 5.0
 _SAMPLE_EVERY_S = 1.0
@@ -56,6 +60,7 @@ def create_app(settings: ServerSettings) -> Application:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await store.recover()
         importlib.import_module("multiturn.models.http")  # half a second that no request should wait
+        grpc = await _grpc(service)
         chores = asyncio.gather(
             _sweep(service), service.background.sweep(), watching.sample(service, every_s=_SAMPLE_EVERY_S)
         )
@@ -64,6 +69,8 @@ def create_app(settings: ServerSettings) -> Application:
                 yield
         finally:
             service.draining.set()
+            if grpc is not None:
+                await grpc.stop(draining.CUT_S)
             chores.cancel()
             with suppress(asyncio.CancelledError):
                 await chores
@@ -75,6 +82,17 @@ def create_app(settings: ServerSettings) -> Application:
     app.add_exception_handler(HTTPException, _stray(service))
     app.state.service = service
     return app
+
+
+async def _grpc(service: Service) -> Grpc | None:
+    """The server of xAI's API, running; None where it is not wanted, or its extra is not installed."""
+    if not service.settings.grpc or find_spec("xai_sdk") is None:
+        return None
+    from multiturn.server.xai import Grpc
+
+    grpc = Grpc()
+    _log.info("listening for gRPC", extra={"host": service.settings.host, "port": await grpc.start(service)})
+    return grpc
 
 
 def _stray(service: Service) -> Callable[[Request, Exception], Any]:

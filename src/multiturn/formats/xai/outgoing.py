@@ -15,7 +15,6 @@ from multiturn.formats.xai.readings import TICKS_IN_USD
 from multiturn.formats.xai.wire import REASONS, Proto, chat_pb2, dumps, usage_pb2
 from multiturn.messages import Citation, Message, Opaque, Reasoning, Text, Usage
 
-
 _ECHOED = frozenset(field.name for field in chat_pb2.RequestSettings.DESCRIPTOR.fields)
 
 
