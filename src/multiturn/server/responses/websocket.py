@@ -183,7 +183,7 @@ class _Connection:
 
     async def _answer(self, lane: _Lane, create: Create) -> None:
         """Answer one request. Raises `_Gone`."""
-        service, answering = self._service, _Answering(Pending(lane.name))
+        service, pending = self._service, Pending(lane.name)
         try:
             with service.in_flight():
                 if self._ending is not None or service.draining.is_set():
@@ -191,15 +191,15 @@ class _Connection:
                 caller = await service.keys.caller(self._request.headers)  # again: keys are revoked
                 service.rates.take(caller)
                 async with _within(service.settings.limits.stream_s):
-                    lane.last = await self._told(caller, create, answering)
+                    lane.last = await self._told(caller, create, pending)
         except _Gone:
             raise
         except Exception as error:
             if lane.last is not None and lane.last[0] == create.previous:
                 lane.last = None  # as OpenAI does: what fails on its own lane begins anew
-            await self._failed(error, answering, lane)
+            await self._failed(error, pending, lane)
 
-    async def _told(self, caller: Caller, create: Create, answering: _Answering) -> tuple[str, Path] | None:
+    async def _told(self, caller: Caller, create: Create, pending: Pending) -> tuple[str, Path] | None:
         """Tell the response; what its lane keeps of it."""
         call = Call(self._service, self._request, caller)
         asked = decoded(call, create.body)
@@ -207,13 +207,14 @@ class _Connection:
         exchange = await begun(call, create.body, asked, path=path)
         if not create.generate:
             exchange.run = _Unasked(exchange)
-        encrypted, frame = ENCRYPTED in asked.include, answering.pending.frame
-        encoder = answering.encoder = encoder_of(exchange.turn, asked.echo, encrypted=encrypted, frame=frame)
+        encrypted = ENCRYPTED in asked.include
+        encoder = encoder_of(exchange.turn, asked.echo, encrypted=encrypted, frame=pending.frame)
+        pending.encoder = encoder
         async with aclosing(exchange.deltas()) as deltas:
-            await self._tell_deltas(deltas, encoder, answering.pending)
+            await self._tell_deltas(deltas, encoder, pending)
         turn, answer = exchange.turn, exchange.answer or Answer(Message("assistant"))
         encoder.finish(answer, usage_of(turn), int(turn.finished_at or 0))
-        await self._flush(answering.pending)
+        await self._flush(pending)
         if exchange.asked.stored or not continues(turn):
             return None
         return response_id(turn.id), exchange.path.followed_by(turn)
@@ -243,15 +244,15 @@ class _Connection:
 
     # --- events -----------------------------------------------------------------------------------------------------
 
-    async def _failed(self, error: Exception, answering: _Answering, lane: _Lane) -> None:
+    async def _failed(self, error: Exception, pending: Pending, lane: _Lane) -> None:
         """Tell how a response has failed: as its last event, where others have been told."""
-        if answering.encoder is None or not answering.encoder.sequence:
+        if pending.encoder is None or not pending.encoder.sequence:
             await self._fail(error, lane.name)
             return
         if not isinstance(error, MultiturnError):
             _log.error("a response failed", exc_info=error, extra={"door": self._door.name})
-        answering.encoder.fail(error)
-        await self._flush(answering.pending)
+        pending.encoder.fail(error)
+        await self._flush(pending)
 
     async def _fail(self, error: Exception, lane: str | None) -> None:
         await self._tell(error_event(error, self._door.error(error), lane))
@@ -265,14 +266,6 @@ class _Connection:
             await self._send({"type": "websocket.send", "text": event.decode()})
         except OSError:  # as servers say that nobody is there
             raise _Gone from None
-
-
-class _Answering:
-    """How far a response has been told."""
-
-    def __init__(self, pending: Pending) -> None:
-        self.pending = pending
-        self.encoder: StreamEncoder | None = None
 
 
 class _Unasked(Run):

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from multiturn.errors import InvalidInput
 from multiturn.formats.decoding import read_request
+from multiturn.formats.responses import StreamEncoder
 from multiturn.formats.responses.wire import FIELDS
 
 _STREAM_ID = re.compile(r"[A-Za-z0-9_.-]{1,256}")
@@ -102,9 +103,11 @@ def error_event(error: Exception, answer: Response, lane: str | None) -> bytes:
 
 
 class Pending:
-    """The events of one response that are yet to be sent. `frame` is for its `StreamEncoder`."""
+    """The events of one response that are yet to be sent; `frame` is for the `encoder` that makes them, once it is
+    there."""
 
     def __init__(self, lane: str | None) -> None:
+        self.encoder: StreamEncoder | None = None
         self._events: list[bytes] = []
         self._end = b"}" if lane is None else b',"stream_id":"%s"}' % lane.encode()
 

@@ -47,6 +47,8 @@ def _places(settings: ServerSettings) -> Iterator[tuple[str, str]]:
     yield "Listens", f"on http://{host}:{settings.port or '(a free port)'}/v1{processes}"
     if settings.grpc and find_spec("xai_sdk"):
         yield "Listens", f"on {host}:{settings.grpc_port or '(a free port)'} for xAI's gRPC"
+    elif settings.grpc:
+        yield "Listens", "not for xAI's gRPC, which needs: pip install 'multiturn[xai]'"
     yield "Keeps", f"conversations in {shown_store(settings.store)}"
 
 
