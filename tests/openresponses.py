@@ -1,18 +1,18 @@
 """The schema of Open Responses, version 2026-04-24, and a check against it.
 
-`openresponses-2026-04-24.json` holds the `components.schemas` of its OpenAPI document (github.com/openresponses/
-openresponses, Apache-2.0) without descriptions and examples. The check knows the keywords that occur there.
+They are the published ones, which the server's OpenAPI document is made of. The check knows the keywords that occur
+there.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-SCHEMAS: dict[str, Any] = json.loads((Path(__file__).parent / "openresponses-2026-04-24.json").read_text())
+from multiturn.server.openapi.open_responses import published
+
+SCHEMAS: dict[str, Any] = published()
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),

@@ -14,7 +14,16 @@ from cli.conftest import Run
 def test_help_names_every_command_and_how_to_start(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
-    for words in ("chat", "list", "show", "fork", "delete", "serve", "keys", "multiturn chat --model openai:gpt-5-mini"):
+    for words in (
+        "chat",
+        "list",
+        "show",
+        "fork",
+        "delete",
+        "serve",
+        "keys",
+        "multiturn chat --model openai:gpt-5-mini",
+    ):
         assert words in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert run().stdout == done.stdout

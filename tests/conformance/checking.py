@@ -18,7 +18,7 @@ import httpx2
 import jsonschema_rs
 
 from multiturn.server.openapi import document
-from multiturn.server.openapi.open_responses import published
+from multiturn.server.openapi.open_responses import WIDENED, published
 
 Json: TypeAlias = dict[str, Any]
 
@@ -107,8 +107,7 @@ def _validator(place: str, type: str, is_beyond: bool) -> Any:
     if schema == {"$ref": "#/components/schemas/ResponseStreamEvent"} and type in _events():
         schema = {"$ref": f"#/components/schemas/{_events()[type]}"}
     if not is_beyond:
-        format = schemas["JsonSchemaResponseFormat"]  # Open Responses has nothing but null for its schema
-        schemas = {**schemas, **published(), "JsonSchemaResponseFormat": format}
+        schemas = {**schemas, **published(), **{name: schemas[name] for name in WIDENED}}
     return jsonschema_rs.Draft202012Validator({**schema, "components": {"schemas": schemas}})
 
 

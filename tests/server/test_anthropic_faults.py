@@ -49,7 +49,7 @@ def hasty(serve: Callable[..., Server], upstream: Upstream, monkeypatch: pytest.
                 models=("claude-opus-4-1",),
                 **limits,
             ),
-        )
+        ),
     )
 
 

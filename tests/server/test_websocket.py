@@ -257,6 +257,17 @@ def test_so_many_responses_are_made_at_once_and_so_many_wait(relayed: Socket, up
     assert len(upstream.requests) == AT_ONCE
 
 
+def test_long_requests_do_not_pile_up(serve: Callable[..., Server], upstream: Upstream) -> None:
+    upstream.script(hang())
+    place = Place(name="scripted", urls=(upstream.url,), retries=Retries(attempts=1))
+    with Socket(serve(upstreams=(place,), limits=Limits(body_bytes=2000)).url) as socket:
+        socket.create(input="hi")
+        assert upstream.wait(lambda: len(upstream.requests) == 1)
+        for _ in range(4):
+            socket.create(input="x" * 900)
+        assert socket.refused()["status"] == 429
+
+
 # --- the official client --------------------------------------------------------------------------------------------
 
 

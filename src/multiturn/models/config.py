@@ -75,9 +75,7 @@ def path() -> Path | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _read(
-    file: Path, version: tuple[int, int], builtin: tuple[Provider, ...], shared: bool
-) -> Mapping[str, Provider]:
+def _read(file: Path, version: tuple[int, int], builtin: tuple[Provider, ...], shared: bool) -> Mapping[str, Provider]:
     """The file's rows; read once a version of it. One that is `shared` is the server's as well (`server.settings`),
     which knows the other keys in it."""
     try:

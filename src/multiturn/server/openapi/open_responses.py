@@ -1,9 +1,9 @@
 """The schemas of Open Responses, version 2026-04-24, and what OpenAI's Responses API has beyond them.
 
 `open_responses.json` holds the `components.schemas` of its OpenAPI document (github.com/openresponses/openresponses,
-Apache-2.0) without descriptions and examples. Where OpenAI has more kinds of items, tools and choices, there is one
-schema for all the others; no event and no field of Open Responses is changed by it. Of the two names for the events of
-a model's thinking, we send OpenAI's, `response.reasoning_text.delta`.
+Apache-2.0) without descriptions and examples. Where OpenAI has more kinds of items, tools, choices and annotations,
+there is one schema for all the others; no event of Open Responses is changed by it, and no field but those of
+`WIDENED`. Of the two names for the events of a model's thinking, we send OpenAI's, `response.reasoning_text.delta`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ Json: TypeAlias = dict[str, Any]
 
 STREAM_EVENT = "ResponseStreamEvent"
 """The schema of one event of a stream."""
+
+WIDENED = ("JsonSchemaResponseFormat", "Reasoning")
+"""Schemas whose values may be more than Open Responses says: the JSON schema of an answer, where it has null alone, and
+efforts that only some models know, as `minimal`."""
 
 _TEXT: Json = {"type": "string"}
 _NUMBER: Json = {"type": "integer"}
@@ -41,6 +45,7 @@ def schemas() -> Json:
     found["OtherToolChoice"] = _object(type={"type": "string", "not": {"enum": ["function", "allowed_tools"]}})
     found["ResponseResource"]["properties"]["tool_choice"]["oneOf"].append(_ref("OtherToolChoice"))
     found["JsonSchemaResponseFormat"]["properties"]["schema"]["anyOf"].append({"type": "object"})
+    found["Reasoning"]["properties"]["effort"]["anyOf"].append(_TEXT)
     found["ResponseResource"]["properties"] |= {"conversation": _object(id=_TEXT), "user": _TEXT}
     found["CreateResponseBody"]["properties"] |= {
         "conversation": {"anyOf": [_TEXT, _object(id=_TEXT), {"type": "null"}]},

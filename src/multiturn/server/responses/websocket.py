@@ -42,7 +42,7 @@ AT_ONCE = 16
 LANES = 32
 """How many lanes with a name one connection may have."""
 MOST_WAITING = 64
-"""How many requests may wait on one connection."""
+"""How many requests may wait on one connection; fewer where they are long."""
 _GOING_AWAY = 1001  # the code at which clients connect anew by themselves
 _log = logging.getLogger("multiturn.server")
 
@@ -156,8 +156,9 @@ class _Connection:
                     await self._fail(error, lane)
 
     def _enqueue(self, create: Create) -> None:
-        if sum(len(lane.waiting) for lane in self._lanes.values()) >= MOST_WAITING:
-            raise RateLimited(f"{MOST_WAITING} requests wait on this connection; send more once some are answered")
+        waiting = [len(each.body) for lane in self._lanes.values() for each in lane.waiting]
+        if len(waiting) >= MOST_WAITING or sum(waiting) > self._service.settings.limits.body_bytes:
+            raise RateLimited(f"{len(waiting)} requests wait on this connection; send more once some are answered")
         if create.lane not in self._lanes and create.lane and len(self._lanes.keys() - {None}) >= LANES:
             raise Refused(
                 "websocket_stream_limit_reached",
