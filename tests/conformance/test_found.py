@@ -44,7 +44,6 @@ REFUSED: list[tuple[str, str, bytes, str]] = [
         "input[0].encrypted_content",
     ),
     ("a compaction of nothing", RESPONSE, response(input=[{"type": "compaction"}, ASKS]), "input[0].encrypted_content"),
-    ("a phase that there is not", RESPONSE, response(input=[{**ANSWER, "phase": "x"}, ASKS]), "input[0].phase"),
     (
         "a tool's schema that is none",
         RESPONSE,
@@ -90,6 +89,13 @@ TAKEN: list[tuple[str, str, bytes]] = [
 def test_flaws_that_cost_nothing_are_mended(server: Server, path: str, body: bytes) -> None:
     answer = post(server, path, body)
     assert answer.status_code == 200, answer.text
+
+
+def test_only_phases_that_there_are_are_told(server: Server) -> None:
+    body = json.dumps({"items": [{**ANSWER, "phase": phase} for phase in ("x", "final_answer")]}).encode()
+    id = post(server, "conversations", body).json()["id"]
+    shown = httpx2.get(f"{server.url}/v1/conversations/{id}/items", params={"order": "asc"}).json()["data"]
+    assert [item.get("phase") for item in shown] == [None, "final_answer"]
 
 
 @pytest.mark.parametrize("given", [{}, {"id": None}])

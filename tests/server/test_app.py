@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import httpx
 
+from multiturn.server.settings import Limits
 from serving import Server
+from upstream import Upstream, hang, hang_after
 
 PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
 
@@ -39,3 +42,19 @@ def test_a_path_that_leads_nowhere_says_so(serve: Callable[..., Server]) -> None
     assert answer.status_code == 404
     assert "GET /v1/nothing" in answer.json()["error"]["message"]
     assert httpx.put(f"{server.base_url}/responses").status_code == 405
+
+
+def test_an_answer_that_takes_too_long_is_ended(serve: Callable[..., Server], upstream: Upstream) -> None:
+    server = serve(upstream=upstream.url, limits=Limits(stream_s=0.3))
+    upstream.script(hang(), hang_after(3))
+    asked = {"model": "tiny", "input": "Hello"}
+    whole = httpx.post(f"{server.base_url}/responses", json=asked)
+    assert whole.status_code == 504
+    assert "longer than 0.3 s" in whole.json()["error"]["message"]
+    streamed = httpx.post(f"{server.base_url}/responses", json={**asked, "stream": True})
+    assert "response.output_text.delta" in streamed.text
+    assert streamed.text.count("longer than 0.3 s") == 1
+    until = time.monotonic() + 10
+    while upstream.hung_up < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert upstream.hung_up == 2

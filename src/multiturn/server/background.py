@@ -120,6 +120,8 @@ class Background:
                     await self._exchanges.store.forget_drafts(time.time() - self._keep_s)
             except MultiturnError as error:
                 _log.warning("turns in the background could not be looked after: %s", error)
+            except Exception:  # whatever it is, the next look may do better
+                _log.exception("turns in the background could not be looked after")
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _stop_cancelled(self) -> None:

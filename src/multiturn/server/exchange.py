@@ -18,7 +18,7 @@ from multiturn.context.framing import Framing
 from multiturn.context.policies import KeepAll
 from multiturn.context.window import Window
 from multiturn.deltas import Answer, CallsStarted, Delta, Said
-from multiturn.errors import ConversationBusy, NotFound, RunCancelled
+from multiturn.errors import ConversationBusy, MultiturnError, NotFound, RunCancelled, TotalTimedOut
 from multiturn.ids import new_id
 from multiturn.messages import Message
 from multiturn.models.base import Model
@@ -97,6 +97,7 @@ class Exchanges:
         upstreams: Upstreams,
         *,
         path_cache_bytes: int,
+        longest_s: float = 3600.0,
         queue: bool = True,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -106,6 +107,8 @@ class Exchanges:
         self.observers = tuple(observers)
         self.running: set[Exchange] = set()
         self.stopped = False
+        self.longest_s = longest_s
+        """How long an answer may take."""
         self._queue = queue
         self._keeping = Framing(Window(policy=KeepAll()))
         self._cutting = Framing(Window())
@@ -227,7 +230,7 @@ class Exchanges:
         `GoingDown`."""
         self.stopped = True
         for exchange in self.running:
-            exchange.stop()
+            exchange.stop(GoingDown())
 
     def framing(self, *, truncates: bool) -> Framing:
         return self._cutting.forked() if truncates else self._keeping.forked()
@@ -257,6 +260,7 @@ class Exchange:
         self._written = written
         self._reader: asyncio.Task[Any] | None = None  # who waits for the next delta
         self._stopped: asyncio.Task[Any] | None = None  # who was told to wait no more
+        self._why: MultiturnError | None = None
 
     @property
     def turn(self) -> Turn:
@@ -274,19 +278,21 @@ class Exchange:
         return self.turn.finished_at is not None and self.answer is None
 
     async def deltas(self, cancel: Cancel | None = None) -> AsyncGenerator[Delta | Notice, None]:
-        """What the model says, piece by piece, each written down. Raises a `ModelError`, `TooLong`, `RunCancelled` or
-        `GoingDown`; the turn has ended then too."""
+        """What the model says, piece by piece, each written down. Raises a `ModelError`, `TooLong`, `RunCancelled`,
+        `GoingDown` or `TotalTimedOut`; the turn has ended then too."""
         if self.is_replayed:
             return
         failed: BaseException | None = None
         exchanges, observers = self._exchanges, self._exchanges.observers
         exchanges.running.add(self)
+        late = TotalTimedOut(f"the answer took longer than {exchanges.longest_s:g} s, which is the most here")
+        timer = asyncio.get_running_loop().call_later(exchanges.longest_s, self.stop, late)
         for observer in observers:
             observer.began(self)
         try:
             if exchanges.stopped:
                 await self._written.interrupt()
-                raise GoingDown
+                raise GoingDown()
             if self.asked.background:
                 await self._asking()
             self._reader = asyncio.current_task()
@@ -302,14 +308,14 @@ class Exchange:
                         self._reader = None
                         yield item
                         self._reader = asyncio.current_task()
-                        if exchanges.stopped:
-                            raise GoingDown
+                        if self._why is not None:
+                            raise self._why
             if self.asked.stored and continues(self.turn):
                 exchanges.paths.keep(self.caller.tenant, self.path.followed_by(self.turn))
         except asyncio.CancelledError as error:
             failed = error
-            if self._stopped is not None and not self._stopped.uncancel():
-                failed = GoingDown()
+            if self._stopped is not None and self._why is not None and not self._stopped.uncancel():
+                failed = self._why
                 raise failed from None
             raise
         except BaseException as error:
@@ -317,6 +323,7 @@ class Exchange:
             raise
         finally:
             self._reader = None
+            timer.cancel()
             exchanges.running.discard(self)
             for observer in observers:
                 observer.ended(self, failed)
@@ -330,8 +337,10 @@ class Exchange:
             await self._written.fail(error)
             raise
 
-    def stop(self) -> None:
-        """End it, by cancelling the task that waits for the model; one that is at something else finds out after."""
+    def stop(self, why: MultiturnError) -> None:
+        """End it, by cancelling the task that waits for the model; one that is at something else finds out after. Who
+        reads it gets that error."""
+        self._why = why
         if self._reader is not None:
             self._stopped = self._reader
             self._reader.cancel()

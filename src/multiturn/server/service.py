@@ -44,6 +44,7 @@ class Service:
             store,
             upstreams,
             path_cache_bytes=settings.path_cache_bytes,
+            longest_s=settings.limits.stream_s,
             queue=settings.queue,
             observers=(observer, _Spending(self.rates)),
         )

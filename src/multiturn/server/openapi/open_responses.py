@@ -21,7 +21,7 @@ STREAM_EVENT = "ResponseStreamEvent"
 
 WIDENED = ("JsonSchemaResponseFormat", "Reasoning")
 """Schemas whose values may be more than Open Responses says: the JSON schema of an answer, where it has null alone, and
-efforts that only some models know, as `minimal`."""
+words for thinking that only some models know, as the effort `minimal`."""
 
 _TEXT: Json = {"type": "string"}
 _NUMBER: Json = {"type": "integer"}
@@ -45,7 +45,8 @@ def schemas() -> Json:
     found["OtherToolChoice"] = _object(type={"type": "string", "not": {"enum": ["function", "allowed_tools"]}})
     found["ResponseResource"]["properties"]["tool_choice"]["oneOf"].append(_ref("OtherToolChoice"))
     found["JsonSchemaResponseFormat"]["properties"]["schema"]["anyOf"].append({"type": "object"})
-    found["Reasoning"]["properties"]["effort"]["anyOf"].append(_TEXT)
+    for name in ("effort", "summary"):
+        found["Reasoning"]["properties"][name]["anyOf"].append(_TEXT)
     found["ResponseResource"]["properties"] |= {"conversation": _object(id=_TEXT), "user": _TEXT}
     found["CreateResponseBody"]["properties"] |= {
         "conversation": {"anyOf": [_TEXT, _object(id=_TEXT), {"type": "null"}]},
