@@ -22,17 +22,6 @@ from upstream import Upstream
 
 ONCE = Retries(attempts=1)
 
-_OPEN = "formats take what cannot be told again, and fail on what is no UTF-8: test_found.py"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has been found and is not mended yet. To be deleted with the last of it."""
-    for item in items:
-        if "conformance/test_found.py" in item.nodeid and not item.name.endswith(("mark]", "pair]")):
-            item.add_marker(pytest.mark.xfail(strict=True, reason=_OPEN))
-        elif "conformance/test_schemathesis.py" in item.nodeid or "test_a_wrong_body_is" in item.name:
-            item.add_marker(pytest.mark.xfail(strict=False, reason=_OPEN))
-
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:

@@ -120,6 +120,7 @@ class Application(Starlette):
         self, routes: Sequence[BaseRoute], lifespan: Callable[[Any], Any], origins: Sequence[str] = ()
     ) -> None:
         super().__init__(routes=routes, lifespan=lifespan)
+        self.router.redirect_slashes = False
         self._answer: ASGIApp = self._routed
         if origins:
             told = ("x-request-id", "request-id", "retry-after")

@@ -35,6 +35,17 @@ async def read_body(request: Request, limits: Limits) -> bytes:
         pieces.append(piece)
     body = b"".join(pieces)
     check_depth(body, limits.depth)
+    return as_text(body)
+
+
+def as_text(body: bytes) -> bytes:
+    """The body, in which what is no UTF-8 is replaced: decoders pass over it in what they do not read."""
+    if body.isascii():
+        return body
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return body.decode("utf-8", "replace").encode()
     return body
 
 

@@ -129,7 +129,7 @@ def _request(asked: _Body, body: bytes, provider: str, native: bool) -> ServerRe
 def _others(body: bytes) -> dict[str, Any]:
     """The fields that `_Body` does not know, without those that are null."""
     unknown = {name: raw for name, raw in read(_FIELDS, body).items() if name not in _Body.__struct_fields__}
-    return {name: value for name, raw in unknown.items() if (value := read(_ANY, raw)) is not None}
+    return {name: value for name, raw in unknown.items() if (value := read_request(_ANY, raw, name)) is not None}
 
 
 def _instructions(system: str | list[TextBlock] | None) -> str | None:
@@ -150,7 +150,9 @@ def _tools(tools: list[Raw]) -> tuple[tuple[ToolSpec, ...], list[Any] | None]:
             whole_truth = whole_truth and read(_FIELDS, data).keys() <= _TOOL_FIELDS
         else:
             whole_truth = False
-    return tuple(specs), None if whole_truth else [read(_ANY, bytes(raw)) for raw in tools]
+    return tuple(specs), None if whole_truth else [
+        read_request(_ANY, raw, f"tools[{n}]") for n, raw in enumerate(tools)
+    ]
 
 
 def _spec(tool: _Tool, place: str) -> ToolSpec:

@@ -139,7 +139,7 @@ def decode_request(body: bytes, *, provider: str = "openai") -> ServerRequest:
 def _native(fields: dict[str, Raw]) -> dict[str, Any]:
     """The fields that `_Body` does not know, without those that are null."""
     unknown = {name: raw for name, raw in fields.items() if name not in _Body.__struct_fields__}
-    native = {name: value for name, raw in unknown.items() if (value := read(_ANY, raw)) is not None}
+    native = {name: value for name, raw in unknown.items() if (value := read_request(_ANY, raw, name)) is not None}
     for name in _LEGACY.keys() & native.keys():
         raise InvalidInput(f"{name}: this field is gone from the API; use {_LEGACY[name]}")
     return native

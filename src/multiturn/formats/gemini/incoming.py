@@ -109,7 +109,9 @@ def _settings(asked: _Body, fields: dict[str, Raw]) -> Settings:
     if all(tool.function_declarations for tool in asked.tools or ()):
         known.add("tools")
     extra = {
-        name: value for name, raw in fields.items() if name not in known and (value := read(_ANY, raw)) is not None
+        name: value
+        for name, raw in fields.items()
+        if name not in known and (value := read_request(_ANY, raw, name)) is not None
     }
     extra |= {"generationConfig": {name: _ANY.decode(raw) for name, raw in rest.items()}} if rest else {}
     extra |= {"toolConfig": config} if config else {}

@@ -14,6 +14,8 @@ from typing import Any
 
 from multiturn.messages import Citation
 
+_BEYOND = 2**53  # places in a text are far below it, and JSON elsewhere holds no more exactly
+
 
 def citations_of(annotations: object) -> tuple[Citation, ...]:
     """The citations that these annotations are; nothing here raises. A span from 0 to 0 is none."""
@@ -71,4 +73,4 @@ def _text(value: object) -> str | None:
 
 
 def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and -_BEYOND < value < _BEYOND else None

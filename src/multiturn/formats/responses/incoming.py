@@ -63,11 +63,12 @@ class _Format(msgspec.Struct):
 
 class _Text(msgspec.Struct):
     format: _Format | None = None
-    verbosity: str | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
 
 
 class _Reasoning(msgspec.Struct):
     effort: str | None = None
+    summary: str | None = None
 
 
 _Name: TypeAlias = Annotated[str, Meta(max_length=64)]
@@ -196,13 +197,13 @@ def check_metadata(metadata: Mapping[str, str] | None) -> None:
 
 def _native(asked: _Body, fields: dict[str, Raw], tools: Sequence[tuple[str, Raw]]) -> dict[str, Any]:
     known = set(_Body.__struct_fields__) - set(_NATIVE)
-    native = {name: read(ANY, bytes(raw)) for name, raw in fields.items() if name not in known}
-    if others := [read(ANY, bytes(tool)) for place, tool in tools if not _is_function(tool, place)]:
+    native = {name: read_request(ANY, raw, name) for name, raw in fields.items() if name not in known}
+    if others := [read_request(ANY, tool, place) for place, tool in tools if not _is_function(tool, place)]:
         native["tools"] = others
     if isinstance(asked.tool_choice, dict) and asked.tool_choice.get("type") != "function":
         native["tool_choice"] = asked.tool_choice
     for name, ours in (("text", "format"), ("reasoning", "effort")):
-        rest = {key: value for key, value in read(ANY, bytes(fields.get(name, b"{}"))).items() if key != ours}
+        rest = {key: value for key, value in read_request(ANY, fields.get(name, b"{}"), name).items() if key != ours}
         if rest:
             native[name] = rest
     return native
@@ -230,6 +231,8 @@ def _tool(tool: Raw, place: str) -> ToolSpec:
     function = read_request(_FUNCTION, tool, place)
     spec = ToolSpec(name=function.name, description=function.description or "", strict=function.strict)
     parameters = own(function.parameters)
+    if parameters is not None and not bytes(parameters).startswith(b"{"):
+        raise InvalidInput(f"{place}.parameters: it must be a JSON schema, which is an object")
     return spec if parameters is None else msgspec.structs.replace(spec, parameters=parameters)
 
 
@@ -269,4 +272,6 @@ def _output(wanted: _Format | None) -> OutputSchema | None:
     for name, given in (("name", wanted.name), ("schema", schema)):
         if given is None:
             raise InvalidInput(f"text.format.{name}: this type needs it")
+    if not bytes(schema or b"").startswith(b"{"):
+        raise InvalidInput("text.format.schema: it must be a JSON schema, which is an object")
     return OutputSchema(schema=schema, name=wanted.name or "", description=wanted.description, strict=wanted.strict)

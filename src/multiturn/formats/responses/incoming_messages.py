@@ -126,6 +126,8 @@ class _Reading:
 
     def add(self, item: Raw, place: str) -> None:
         found = read_request(KIND, item, place)
+        if not isinstance(found.id, str | None):
+            raise InvalidInput(f"{place}.id: it must be a string")
         id = found.id if isinstance(found.id, str) else ""
         if id in self._known:
             return
@@ -147,7 +149,7 @@ class _Reading:
                 self._said(Message("tool", (ToolResult(call_id=output.call_id, parts=shown, kind=of),)))
             case "item_reference" if id in self._items:
                 self._add_stored(self._items[id])
-            case "compaction" if text := opened(read_request(REASONING, item, place).encrypted_content or ""):
+            case "compaction" if text := opened(_sealed(item, place)):
                 self._said(compaction(text))
             case "image_generation_call" if (picture := _our_picture(item)) is not None:
                 self._answer.append(picture)
@@ -220,6 +222,13 @@ def _is_scoped(part: Part) -> bool:
         case Refusal(id=id):
             return bool(id)
     return isinstance(part, Opaque)
+
+
+def _sealed(item: Raw, place: str) -> str:
+    content = read_request(REASONING, item, place).encrypted_content
+    if content is None:
+        raise InvalidInput(f"{place}.encrypted_content: this type needs it")
+    return content
 
 
 def _our_picture(item: Raw) -> Image | None:

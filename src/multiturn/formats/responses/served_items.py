@@ -22,7 +22,7 @@ from multiturn.formats.responses.compaction import is_compaction, sealed
 from multiturn.formats.responses.content import input_content
 from multiturn.formats.responses.grouping import Word, grouped, phase_of
 from multiturn.formats.responses.item_ids import Side, item_id
-from multiturn.formats.responses.wire import InputText
+from multiturn.formats.responses.wire import FIELDS, KIND, InputText
 from multiturn.formats.switching import in_words
 from multiturn.messages import (
     Audio,
@@ -49,6 +49,8 @@ _ITEMS = frozenset(
 )
 PICTURES = {f"image/{name}": name for name in ("png", "jpeg", "webp", "gif")}
 """The media types of pictures that a model may have made, and what they are called here."""
+PHASES = ("commentary", "final_answer")
+"""The phases of an answer's words that there are."""
 
 _REASONS = {"length": "max_output_tokens", "max_tokens": "max_output_tokens", "content_filter": "content_filter"}
 _encoder = msgspec.json.Encoder()
@@ -173,7 +175,7 @@ def item_of(group: Group, id: str, *, status: str = "completed", custom: Iterabl
             result = {"output_format": PICTURES[source.media_type], "result": source.data}
             return {"id": id, "type": "image_generation_call", "status": status, **result}
         case Opaque(data=data):
-            return data
+            return data if KIND.decode(data).id else {**FIELDS.decode(data), "id": id}
         case Message() if is_compaction(group):
             return {"id": id, "type": "compaction", "encrypted_content": sealed(group.text)}
         case Message(role=role):
@@ -182,7 +184,7 @@ def item_of(group: Group, id: str, *, status: str = "completed", custom: Iterabl
             role = "user" if role == "tool" else role
             return {"id": id, "type": "message", "status": status, "role": role, "content": contents}
         case tuple():
-            phase = {} if (named := phase_of(group)) is None else {"phase": named}
+            phase = {"phase": named} if (named := phase_of(group)) in PHASES else {}
             head = {"id": id, "type": "message", "status": status, "role": "assistant"}
             return {**head, "content": contents_of(group), **phase}
     raise AssertionError(f"no item holds {group!r}")

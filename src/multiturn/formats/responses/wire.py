@@ -115,6 +115,7 @@ class IncomingMessage(msgspec.Struct):
 class IncomingReasoning(msgspec.Struct):
     summary: list[SummaryText]
     content: list[ReasoningText] | None = None
+    encrypted_content: str | None = None
 
 
 class IncomingFunctionCall(msgspec.Struct):

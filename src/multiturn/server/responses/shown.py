@@ -10,6 +10,7 @@ import msgspec
 
 from multiturn.deltas import Answer
 from multiturn.errors import NotFound
+from multiturn.formats.decoding import read
 from multiturn.formats.responses import Echo, StreamEncoder, encode_response
 from multiturn.formats.responses.outgoing import Frame, as_sse
 from multiturn.formats.responses.served import Status
@@ -47,7 +48,7 @@ def kept(echo: Echo) -> str | None:
 def kept_whole(body: bytes) -> str:
     """What is stored of a request that runs in the background: all that the turn does not tell, so that another node
     can run it. The echo can be read of it, too."""
-    fields = {name: raw for name, raw in FIELDS.decode(body).items() if own(raw) is not None and name not in _OF_TURN}
+    fields = {name: raw for name, raw in read(FIELDS, body).items() if own(raw) is not None and name not in _OF_TURN}
     if fields.get("service_tier") == msgspec.Raw(b'"auto"'):
         del fields["service_tier"]  # as in the echo
     return _encode(fields).decode()

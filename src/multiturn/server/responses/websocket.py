@@ -29,7 +29,7 @@ from multiturn.runs import Ended, Item, Run
 from multiturn.server.auth import Caller
 from multiturn.server.doors import Call, Door
 from multiturn.server.exchange import Exchange, GoingDown
-from multiturn.server.limits import check_size
+from multiturn.server.limits import as_text, check_size
 from multiturn.server.responses.asking import begun, decoded
 from multiturn.server.responses.include import ENCRYPTED
 from multiturn.server.responses.shown import encoder_of, response_id, usage_of
@@ -146,6 +146,7 @@ class _Connection:
                 try:
                     data = message.get("bytes") or (message.get("text") or "").encode()
                     check_size(data, self._service.settings.limits)
+                    data = as_text(data)
                     event = read_event(data)
                     if isinstance(event, Create):
                         lane = event.lane
