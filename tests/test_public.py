@@ -96,3 +96,19 @@ def test_ids_ascend_with_time_and_never_repeat() -> None:
     assert len(set(made)) == 2000
     assert all(len(id) == len("turn_") + 26 for id in made)
     assert [id[:14] for id in made] == sorted(id[:14] for id in made)
+
+
+def test_ids_are_never_given_twice_by_threads_or_forks() -> None:
+    code = (
+        "import os, threading; from multiturn.ids import new_id\n"
+        "made = []\n"
+        "threads = [threading.Thread(target=lambda: made.extend(new_id('x') for _ in range(2000))) for _ in range(4)]\n"
+        "[thread.start() for thread in threads]; [thread.join() for thread in threads]\n"
+        "assert len(set(made)) == 8000\n"
+        "reader, writer = os.pipe(); child = os.fork()\n"
+        "ids = [new_id('x')[-16:] for _ in range(50)]\n"
+        "if child == 0: os.write(writer, ' '.join(ids).encode()); os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "assert not set(ids) & set(os.read(reader, 9999).decode().split()), 'the same random bits in both'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
