@@ -16,7 +16,19 @@ import msgspec
 
 from multiturn.cancel import Cancel, to_the_end, until
 from multiturn.context.frame import Fitted
-from multiturn.deltas import CallsStarted, Delta, Draft, Fold, ModelAsked, Said, TextDelta
+from multiturn.deltas import (
+    CallsStarted,
+    Delta,
+    Draft,
+    Fold,
+    ModelAsked,
+    PartDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    Said,
+    TextDelta,
+    ToolCallDelta,
+)
 from multiturn.errors import ConversationBusy, InvalidInput, ModelError, RunCancelled, StoreError
 from multiturn.events import (
     Event,
@@ -261,6 +273,8 @@ async def recorded(run: Run, written: Recording, cancel: Cancel | None = None) -
         async with aclosing(until(cancel, run.items())) as items:
             async for item in items:
                 match item:
+                    case TextDelta() | ReasoningDelta() | ToolCallDelta() | PartDelta() | RefusalDelta():
+                        written.add(item)
                     case Said():
                         await written.say(item)
                     case CallsStarted():
@@ -273,10 +287,6 @@ async def recorded(run: Run, written: Recording, cancel: Cancel | None = None) -
                         await written.pause(item)
                     case Ended():
                         await written.end(item)
-                    case CallStarted() | CallEnded():
-                        pass
-                    case _:
-                        written.add(item)
                 yield item
     except RunCancelled as error:
         written.catch_up(run.said)

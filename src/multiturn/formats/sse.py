@@ -64,7 +64,14 @@ class SSEReader:
             return []
         lines = [bytes(self._line), *rest[:-1]]
         self._line = bytearray(rest[-1])
-        events = [event for line in lines if (event := self._take(line)) is not None]
+        events = []
+        for line in lines:
+            if line.startswith(b"data: ") and not self._first_line:  # what nearly all lines are
+                self._data.append(line[6:])
+                self._data_bytes += len(line)
+                self._recognised = True
+            elif (event := self._take(line)) is not None:
+                events.append(event)
         self._check_size()
         return events
 
@@ -110,9 +117,9 @@ class SSEReader:
     def _add_data(self, value: bytes) -> None:
         self._data.append(value)
         self._data_bytes += len(value) + 1
-        self._check_size()
 
     def _dispatch(self) -> ServerSentEvent | None:
+        self._check_size()
         data, kind = self._data, self._event
         self._data, self._data_bytes, self._event = [], 0, ""
         return ServerSentEvent(b"\n".join(data), kind or "message", self._id) if data else None

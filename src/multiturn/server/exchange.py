@@ -17,7 +17,7 @@ from multiturn.context.frame import Fitted, Frame
 from multiturn.context.framing import Framing
 from multiturn.context.policies import KeepAll
 from multiturn.context.window import Window
-from multiturn.deltas import Answer, CallsStarted, Delta, Said
+from multiturn.deltas import Answer, CallsStarted, Delta, Said, TextDelta
 from multiturn.errors import ConversationBusy, MultiturnError, NotFound, RunCancelled, TotalTimedOut
 from multiturn.ids import new_id
 from multiturn.messages import Message
@@ -300,7 +300,7 @@ class Exchange:
                 async for item in items:
                     if isinstance(item, Ended):
                         self.answer = item.answer
-                    elif not isinstance(item, _INSIDE):
+                    elif isinstance(item, TextDelta) or not isinstance(item, _INSIDE):
                         if not self.has_begun:
                             self.has_begun = True
                             for observer in observers:
