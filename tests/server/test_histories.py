@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from multiturn.errors import StoreError
 from multiturn.messages import (
     Image,
     Inline,
@@ -23,7 +24,10 @@ from multiturn.messages import (
     user,
 )
 from multiturn.server.histories import Histories, _digests
+from multiturn.stores import open_store
+from multiturn.stores.base import Store
 from samples import png
+from stores.saying import say
 
 PNG = Image(Inline(png(), "image/png"))
 CALL = ToolCall("c1", "f", '{"a": 1}')
@@ -96,15 +100,48 @@ def test_a_digest_goes_on_from_the_one_before() -> None:
     assert again == last
 
 
-def test_only_the_last_used_are_remembered() -> None:
+async def found(histories: Histories, store: Store, messages: Sequence[Message]) -> tuple[int, str] | None:
+    return await histories._find(store, "", messages, list(_digests(messages)))
+
+
+async def test_only_the_last_used_are_remembered(store: Store) -> None:
     histories = Histories(most=2)
     messages = [[user(str(n)), user("new")] for n in range(3)]
-    found = [histories._find("", each, list(_digests(each))) for each in messages]
-    assert found == [None, None, None]
+    assert [await found(histories, store, each) for each in messages] == [None, None, None]
     histories.keep("", digest(messages[0][0]), "turn_0")
     histories.keep("", digest(messages[1][0]), "turn_1")
-    assert histories._find("", messages[0], list(_digests(messages[0]))) == (1, "turn_0")
+    assert await found(histories, store, messages[0]) == (1, "turn_0")
     histories.keep("", digest(messages[2][0]), "turn_2")
-    found = [histories._find("", each, list(_digests(each))) for each in messages]
-    assert found == [(1, "turn_0"), None, (1, "turn_2")]
-    assert histories._find("other", messages[0], list(_digests(messages[0]))) is None
+    assert [await found(histories, store, each) for each in messages] == [(1, "turn_0"), None, (1, "turn_2")]
+    assert await histories._find(store, "other", messages[0], list(_digests(messages[0]))) is None
+
+
+async def test_the_store_is_asked_where_memory_knows_less(store: Store) -> None:
+    here, history = Histories(), [user("1"), assistant("2"), user("3"), assistant("4"), user("5")]
+    one, two = await say(store), await say(store)
+    here.keep("", digest(*history[:2]), one.id)
+    store.note(two.id, digest(*history[:4]))
+    assert await found(here, store, history[:4]) == (2, one.id)
+    assert await found(here, store, history) == (4, two.id)
+    await store.delete_turn(two.id)
+    assert await found(here, store, history) == (4, two.id)  # remembered from now on, until `begin` misses it
+    assert await found(Histories(), store, history) is None
+
+
+async def test_the_store_is_asked_for_the_last_answers_and_not_for_a_first_question(store: Store) -> None:
+    turn = await say(store)
+    store.note(turn.id, digest(user("1"), assistant("2")))
+    long = [user("1"), assistant("2"), *(each for n in range(31) for each in (user(str(n)), assistant("a"))), user("?")]
+    assert await found(Histories(), store, long) == (2, turn.id)
+    assert await found(Histories(), store, [*long, assistant("a"), user("?")]) is None
+    await store.aclose()
+    assert await found(Histories(), store, [system("be brief"), user("1")]) is None
+    with pytest.raises(StoreError):
+        await found(Histories(), store, [user("1"), assistant("2"), user("3")])
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Store]:
+    store = open_store("sqlite://")
+    yield store
+    await store.aclose()

@@ -20,6 +20,7 @@ class Plain:
         self.running: dict[str, str] = {}  # turns, by conversation
         self.keys: dict[tuple[str, str], str] = {}
         self.withdrawn: set[str] = set()  # turns that are there for those that follow them
+        self.noted: dict[bytes, str] = {}  # turns, by what was said
         self._trees = 0
         self._tree_of: dict[str, int] = {}  # of conversations and of turns, by id
 
@@ -73,7 +74,7 @@ class Plain:
 
     def begin(self, turn: Turn, *, user: str | None = None, key: str | None = None) -> None:
         if turn.conversation not in self.conversations:
-            self.create(ConversationRecord(id=turn.conversation, user=user))
+            self.create(ConversationRecord(id=turn.conversation, user=user, head=turn.parent))
         self.turns[turn.id] = turn
         self._tree_of[turn.id] = self._tree_of[turn.conversation]
         self.running[turn.conversation] = turn.id
@@ -141,6 +142,7 @@ class Plain:
             return
         self._step_back({turn_id}, self.turns[turn_id].parent)
         self.withdrawn.add(turn_id)
+        self.noted = {digest: turn for digest, turn in self.noted.items() if turn != turn_id}
         self.keys = {name: turn for name, turn in self.keys.items() if turn != turn_id}
 
     def is_followed(self, turn_id: str) -> bool:
@@ -163,6 +165,7 @@ class Plain:
         for id in set(gone):
             del self.turns[id]
         self.withdrawn &= self.turns.keys()
+        self.noted = {digest: turn for digest, turn in self.noted.items() if turn in self.turns}
         self.keys = {name: turn for name, turn in self.keys.items() if turn in self.turns}
 
     # --- crashing -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from multiturn.deltas import TextDelta
@@ -232,3 +233,17 @@ def test_deltas_are_written_in_the_order_they_came(tmp_path: Path) -> None:
         await other.aclose()
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("file", [None, "chats.db"])
+async def test_a_name_that_was_undone_is_not_taken_for_stored(file: str | None, tmp_path: Path) -> None:
+    store = SQLiteStore(file and tmp_path / file)
+    turn = await store.begin(new_turn("c"))
+    taken = msgspec.structs.replace(new_turn("d"), id=turn.id, model="new")
+    begins = [store.begin(each) for each in (taken, msgspec.structs.replace(new_turn("e"), model="new"), taken)]
+    refused, begun, again = await asyncio.gather(*begins, return_exceptions=True)
+    assert (type(refused), type(again)) == (StoreError, StoreError)
+    assert isinstance(begun, Turn)
+    assert await store.turn(begun.id) == begun
+    assert await store.check() == ()
+    await store.aclose()

@@ -39,6 +39,7 @@ ATTEMPTS: dict[str, list[Callable[[Store], Awaitable[object]]]] = {
         lambda s: s.conversations(filter=Filter(metadata={"k": "v"}, status=TurnStatus.COMPLETED, kind="response")),
         lambda s: s.conversations(after=Cursor(1e12, "z")),
     ],
+    "made": [lambda s: s.made("response"), lambda s: s.made("conversation", newest_first=True)],
     "create": [lambda s: s.create(ConversationRecord(id="fork", head="turn_alices"))],
     "update": [lambda s: s.update("c", metadata={"mine": "yes"})],
     "turn": [lambda s: s.turn("turn_alices")],
@@ -46,6 +47,8 @@ ATTEMPTS: dict[str, list[Callable[[Store], Awaitable[object]]]] = {
     "tree": [lambda s: s.tree("c")],
     "family": [lambda s: s.family("c")],
     "begin": [lambda s: s.begin(new_turn("c"), parent="turn_alices"), lambda s: s.begin(new_turn("d"), parent="none")],
+    "note": [lambda s: noted_by(s, "turn_alices", b"mine")],
+    "noted": [lambda s: s.noted([b"hers", b"mine"])],
     "append": [lambda s: appended(s, "turn_waits")],
     "keep": [lambda s: s.keep("turn_waits", [TextDelta("mine")])],
     "reopen": [lambda s: s.reopen("turn_alices")],
@@ -85,6 +88,12 @@ async def appended(store: Store, turn_id: str) -> None:
     await store.conversations()
 
 
+async def noted_by(store: Store, turn_id: str, digest: bytes) -> object:
+    store.note(turn_id, digest)
+    await store.conversations()
+    return await store.noted([digest])
+
+
 async def counts(store: Store) -> object:
     there = await store.statistics()
     return there.conversations, there.turns, there.attachments, there.biggest, there.turns_by_day
@@ -120,6 +129,7 @@ async def test_what_another_tenant_has_cannot_be_told_from_what_was_never_there(
     expected = {name: [await outcome(attempt(before)) for attempt in ATTEMPTS[name]] for name in ATTEMPTS}
     turn = await alice.begin(ALICES, user="alice", metadata={"k": "v"}, kind="response")
     await alice.finish(ended(turn))
+    alice.note(turn.id, b"hers")
     waits = await alice.begin(WAITS)
     there = await everything(alice)
     for name, attempts in ATTEMPTS.items():

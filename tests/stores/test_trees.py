@@ -29,6 +29,8 @@ from stores.urls import KINDS, fresh_url
 
 T = TypeVar("T")
 
+ASKED = [None, "{}", '{"tools":"' + "a" * 100 + '"}', '{"tools":"' + "b" * 100 + '"}']
+DIGESTS = [b"one" * 4, b"two" * 4]
 WORDS = ["apple", "brook", "cloud", "dune"]
 ENDS = [TurnStatus.COMPLETED, TurnStatus.COMPLETED, TurnStatus.INCOMPLETE, TurnStatus.FAILED]
 
@@ -102,6 +104,14 @@ class Trees(RuleBasedStateMachine):
             if turn is not None:
                 self.finish(turn, status, answer)
 
+    @rule(conversation=conversations, said=said, status=ends, answer=words, pick=picks)
+    def begin_at_a_turn(self, conversation: str, said: Message, status: TurnStatus, answer: str, pick: int) -> None:
+        parent = self.any_turn(pick)
+        if parent is not None and conversation not in self.plain.conversations:
+            turn = self.begin(conversation, said, parent=parent.id)
+            assert turn is not None
+            self.finish(turn, status, answer)
+
     @rule(conversation=conversations, said=said, streamed=st.lists(words, max_size=2), instructions=words)
     def begin_and_leave_running(self, conversation: str, said: Message, streamed: list[str], instructions: str) -> None:
         turn = self.begin(conversation, said, instructions=instructions or None)
@@ -132,6 +142,7 @@ class Trees(RuleBasedStateMachine):
             input=(said,),
             model=f"m{len(self.plain.turns) % 2}",
             instructions=instructions,
+            asked=ASKED[len(self.plain.turns) % len(ASKED)],
             created_at=time.time(),
         )
         work = self.store.begin(turn, parent=parent, user=user, key=key)
@@ -158,6 +169,19 @@ class Trees(RuleBasedStateMachine):
         self.run(self.store.finish(turn))
         self.plain.finish(turn)
         self.raises(ConversationBusy, self.store.finish(msgspec.structs.replace(turn, reason="again")))
+
+    @rule(pick=picks, digest=st.sampled_from(DIGESTS))
+    def note(self, pick: int, digest: bytes) -> None:
+        turn = self.any_turn(pick)
+        if turn is not None:
+            self.store.note(turn.id, digest)
+            self.plain.noted[digest] = turn.id
+            self.run(self.written(digest, turn.id))
+
+    async def written(self, digest: bytes, turn_id: str) -> None:
+        async with asyncio.timeout(10):
+            while await self.store.noted([digest]) != (digest, turn_id):
+                await asyncio.sleep(0.002)
 
     # --- heads --------------------------------------------------------------------------------------------------
 
@@ -314,6 +338,12 @@ class Trees(RuleBasedStateMachine):
     def what_was_withdrawn_is_not_found(self) -> None:
         for id in self.plain.withdrawn:
             self.raises(NotFound, self.store.turn(id))
+
+    @invariant()
+    def what_was_noted_is_found(self) -> None:
+        for digest in DIGESTS:
+            turn_id = self.plain.noted.get(digest)
+            assert self.run(self.store.noted([digest])) == (None if turn_id is None else (digest, turn_id))
 
     @invariant()
     def what_was_said_is_found(self) -> None:

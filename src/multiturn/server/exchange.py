@@ -30,7 +30,7 @@ from multiturn.server.auth import Caller
 from multiturn.server.paths import Paths
 from multiturn.server.upstreams import Upstreams
 from multiturn.stores.base import Store
-from multiturn.stores.records import HEAD, ConversationRecord, Head
+from multiturn.stores.records import HEAD, Head
 from multiturn.turns import Mark, Turn, continues, has_results, matched
 
 CHAIN: Final = "chain"
@@ -167,10 +167,9 @@ class Exchanges:
     ) -> recording.Recording:
         before = path.turns[-1] if path.turns and asked.after is not None else None
         own = asked.opens and asked.opens + id.removeprefix("turn")
-        named = own or asked.conversation or (before.conversation if before else None)
         turn = Turn(
             id=id,
-            conversation=named or new_id(CHAIN),
+            conversation=own or _chain_of(before) or asked.conversation or new_id(CHAIN),
             input=said,
             instructions=asked.instructions,
             model=asked.model,
@@ -181,8 +180,6 @@ class Exchanges:
         )
         if not asked.stored:
             return recording.Recording(None, turn, model)
-        if before is not None and (own or not before.conversation.startswith(CHAIN)):
-            turn = await self._forked(asked, store, turn, before, own)
         parent: str | Head | None = before.id if before else HEAD
         queue = self._queue and (before is None or asked.key is not None)  # one that comes again waits for itself
         try:
@@ -190,7 +187,7 @@ class Exchanges:
         except ConversationBusy:
             if before is None:
                 raise
-            turn = await self._forked(asked, store, turn, before)
+            turn = msgspec.structs.replace(turn, conversation=new_id(CHAIN))
             return await self._begun(asked, store, model, turn, parent, queue=False)
         except NotFound:
             if asked.after is None:
@@ -212,19 +209,6 @@ class Exchanges:
             kind=asked.kind,
         )
 
-    async def _forked(self, asked: Asked, store: Store, turn: Turn, before: Turn, id: str | None = None) -> Turn:
-        """The turn, on a conversation of its own that shares all turns up to `before`: one that has a name is not to
-        grow by what follows one of its turns, and two that follow one turn at once are not to wait for each other."""
-        fork = ConversationRecord(
-            id=id or new_id(CHAIN),
-            head=before.id,
-            kind=asked.kind or "response",
-            user=asked.user,
-            metadata=asked.metadata if id else None,
-        )
-        await store.create(fork)
-        return msgspec.structs.replace(turn, conversation=fork.id)
-
     def stop(self) -> None:
         """End every exchange, now or as soon as it begins: its turn is incomplete, and whoever reads it gets a
         `GoingDown`."""
@@ -234,6 +218,14 @@ class Exchanges:
 
     def framing(self, *, truncates: bool) -> Framing:
         return self._cutting.forked() if truncates else self._keeping.forked()
+
+
+def _chain_of(before: Turn | None) -> str | None:
+    """The conversation that grows by what follows a turn: the turn's own, or a new one where that has a name, for such
+    a one is not to grow by what follows one of its turns."""
+    if before is None:
+        return None
+    return before.conversation if before.conversation.startswith(CHAIN) else new_id(CHAIN)
 
 
 _INSIDE = (Fitted, Said, CallsStarted, CallStarted, CallEnded, Waiting)

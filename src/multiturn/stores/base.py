@@ -87,6 +87,19 @@ class Store(LiveStore, Protocol):
     ) -> tuple[ConversationRecord, ...]:
         """Conversations, the last updated first, then by id, descending; those behind `after`, if given."""
 
+    async def made(
+        self,
+        kind: str,
+        *,
+        filter: Filter = EVERYTHING,
+        limit: int = 100,
+        after: str | None = None,
+        newest_first: bool = False,
+    ) -> tuple[ConversationRecord, ...]:
+        """Conversations of a kind by their ids, ascending, or descending for `newest_first`; those behind the id
+        `after`, if given. Of the kinds in `LISTED`, a page costs no more than it holds, where the filter lets it
+        pass."""
+
     async def create(self, record: ConversationRecord) -> ConversationRecord:
         """Create a conversation, and give it back with its times. With a `head` it stands on that turn's tree, sharing
         every turn up to it. Raises `InvalidInput` if there is one of this id, `NotFound` if there is no such turn."""
@@ -122,8 +135,9 @@ class Store(LiveStore, Protocol):
         kind: str | None = None,
     ) -> Turn:
         """Store a new turn, in progress, and give it back with its `parent` filled in. Creates the conversation with
-        this `user`, `metadata` and `kind` if there is none. Raises `ConversationBusy` while another turn runs there,
-        `NotFound` if there is no such parent on the conversation's tree.
+        this `user`, `metadata` and `kind` if there is none: at the parent, if one is given by its id, sharing every
+        turn up to it, else on a new tree. Raises `ConversationBusy` while another turn runs there, `NotFound` if there
+        is no such parent on the conversation's tree.
 
         `key` makes the call idempotent: if a turn of this conversation has begun under it and is `answered`, nothing
         is stored and that turn comes back. One that was not answered leaves its key to the new turn."""
@@ -150,6 +164,13 @@ class Store(LiveStore, Protocol):
         `ConversationBusy` while a turn runs."""
 
     # --- finding ---
+
+    def note(self, turn_id: str, digest: bytes) -> None:
+        """Let a turn be found by what was said up to its end, of which `digest` is made. Does not wait and does not
+        raise; of two turns with the same digest, the one noted last counts. It goes with the turn."""
+
+    async def noted(self, digests: Sequence[bytes]) -> tuple[bytes, str] | None:
+        """The first of these digests under which a turn was noted, and that turn's id; None if there is none."""
 
     async def search(self, words: str, *, user: str | None = None, limit: int = 20) -> tuple[Found, ...]:
         """Turns in which all of these words stand, the newest first; a part in double quotes must stand as it is, and

@@ -38,8 +38,8 @@ HEAD: Final = Head()
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """Which conversations: all conditions that are not None hold. `metadata` are pairs that must be there; `status` is
-    that of the latest turn; `since` and `until` bound the last update, `since` inclusive. `kind` is the record's, and
-    `conversation` stands for None there."""
+    that of the latest turn, and `model` the one it was for; `since` and `until` bound the last update, `since`
+    inclusive. `kind` is the record's, and `conversation` stands for None there."""
 
     user: str | None = None
     metadata: dict[str, str] | None = None
@@ -47,9 +47,13 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     since: float | None = None
     until: float | None = None
     kind: str | None = None
+    model: str | None = None
 
 
 EVERYTHING: Final = Filter()
+
+LISTED: Final = ("chat.completion",)
+"""The kinds of conversations that are listed in the order in which they were made: stores have an index of these."""
 
 
 class Cursor(NamedTuple):

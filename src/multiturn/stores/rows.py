@@ -1,8 +1,8 @@
 """What a turn looks like in a row: the same for every store.
 
 A row holds the turn as MessagePack (msgpack.org), without what its place already says (id, conversation, parent,
-status) and without what is kept once for many turns: instructions, the model's name, and the bytes of attachments, of
-which it has the digest.
+status) and without what is kept once for many turns: instructions, the model's name, what was asked where that is long,
+and the bytes of attachments, of which it has the digest.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from multiturn.turns import Totals, Turn, TurnStatus
 KEPT_HERE = "multiturn"
 """The provider of an `Uploaded` source that stands in a row for bytes kept as an attachment."""
 _LEAST_BYTES = 512  # smaller ones stay in the row
+_LEAST_ASKED = 64  # characters; shorter ones stay in the row
 _MAP = 0x80  # the least first byte of MessagePack's maps; what is sealed or changed begins with a smaller one
 _CHANGED = b"\x02"
 _SHORT = b"\x03"
@@ -62,11 +63,12 @@ class Answered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 class Row(NamedTuple):
     """A turn, ready to be stored. `attachments` are bytes by the hex of their digest; `text` is what was said,
-    empty while the turn runs or waits."""
+    empty while the turn runs or waits; `asked` is the turn's, where the body is without it."""
 
     body: bytes
     attachments: dict[str, bytes]
     text: str
+    asked: str | None
 
 
 _NOWHERE = {
@@ -83,10 +85,12 @@ def to_row(turn: Turn, digest: Callable[[bytes], bytes]) -> Row:
     """The row of a turn; `digest` names attachments."""
     attachments: dict[str, bytes] = {}
     slim = _with_parts(turn, lambda part: _slim(part, attachments, digest))
-    body = _encode(msgspec.structs.replace(slim, **_NOWHERE))
+    asked = turn.asked if turn.asked is not None and len(turn.asked) >= _LEAST_ASKED else None
+    nowhere = _NOWHERE if asked is None else _NOWHERE | {"asked": None}
+    body = _encode(msgspec.structs.replace(slim, **nowhere))
     if body.startswith(_OPENING) and slim is turn:
         body = _SHORT + body[len(_OPENING) :]
-    return Row(body if slim is turn else _CHANGED + body, attachments, indexed(turn))
+    return Row(body if slim is turn else _CHANGED + body, attachments, indexed(turn), asked)
 
 
 def indexed(turn: Turn) -> str:
@@ -116,6 +120,13 @@ def put_back(turns: Sequence[Turn], shared: Iterable[Answered | None], usages: I
             set_field(answer, "finish_reason", answered.finish_reason)
             if usage is not None:
                 set_field(answer, "usage", usage)
+
+
+def put_asked(turns: Sequence[Turn], asked: Iterable[str | None]) -> None:
+    """Give turns that `to_turns` has just made what their bodies are without; None for those that have it."""
+    for turn, text in zip(turns, asked, strict=True):
+        if text is not None:
+            msgspec.structs.force_setattr(turn, "asked", text)
 
 
 def to_turns(
@@ -202,15 +213,22 @@ def _whole(turn: Turn, attachment: Callable[[str], bytes]) -> Turn:
 
 def _with_parts(turn: Turn, change: _Change) -> Turn:
     """The turn with each part changed; the same one if none was."""
-    if not any(
-        isinstance(part, _CHANGEABLE) for message in turn.messages + turn.alternatives for part in message.parts
-    ):
+    if not _may_change(turn):
         return turn
     fields = {name: getattr(turn, name) for name in ("input", "output", "alternatives")}
     changed = {name: _messages(messages, change) for name, messages in fields.items()}
     if all(changed[name] is messages for name, messages in fields.items()):
         return turn
     return msgspec.structs.replace(turn, **changed)
+
+
+def _may_change(turn: Turn) -> bool:
+    for messages in (turn.input, turn.output, turn.alternatives):
+        for message in messages:
+            for part in message.parts:
+                if isinstance(part, _CHANGEABLE):
+                    return True
+    return False
 
 
 def _messages(messages: tuple[Message, ...], change: _Change) -> tuple[Message, ...]:

@@ -23,6 +23,7 @@ _MARK = b"\x01"  # how sealed bytes begin
 _PLAIN = b"\x00"  # stands before plain bytes that begin as if they were marked
 _NAME_BYTES, _NONCE_BYTES = 4, 12
 _KEY_BYTES = 32
+_NOTE_BYTES = 16
 
 
 class Seal(Protocol):
@@ -97,6 +98,12 @@ class Keys:
 
     def digest(self, data: bytes) -> bytes:
         return hmac.digest(self._first, data, "sha256")
+
+
+def note_of(seal: Seal, digest: bytes) -> bytes:
+    """16 bytes for a digest of what was said. Where the seal is on, nobody without its key can tell from them whether
+    it was just that."""
+    return seal.digest(digest)[:_NOTE_BYTES]
 
 
 def _name(key: bytes) -> bytes:

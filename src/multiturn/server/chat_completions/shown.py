@@ -49,6 +49,11 @@ def conversation_id(turn_id: str) -> str:
     return f"{CONVERSATION}_{turn_id.partition('_')[2]}"
 
 
+def turn_of(conversation_id: str) -> str:
+    """The id of the turn that a stored completion's conversation was made for."""
+    return f"turn_{conversation_id.partition('_')[2]}"
+
+
 def no_completion(turn_id: str) -> NotFound:
     return NotFound(_KIND, completion_id(turn_id))
 

@@ -23,14 +23,14 @@ from multiturn.server.chat_completions.shown import (
     no_completion,
     said_in,
     turn_id,
+    turn_of,
 )
 from multiturn.server.doors import Call, json
 from multiturn.stores.base import Store
-from multiturn.stores.records import ConversationRecord, Cursor, Filter
+from multiturn.stores.records import ConversationRecord, Filter
 from multiturn.turns import Turn
 
 _MOST = 100  # of a page
-_READ_AT_ONCE = 500
 _METADATA = re.compile(r"metadata\[(.+)\]", re.DOTALL)
 _encode = msgspec.json.Encoder().encode
 
@@ -47,15 +47,18 @@ async def listed(call: Call) -> ASGIApp:
     query, store = call.request.query_params, call.store
     page = _Page(query)
     metadata = {name[1]: value for key, value in query.multi_items() if (name := _METADATA.fullmatch(key))}
-    after = conversation_id(turn_id(page.after)) if page.after else None
-    records = await _records(store, Filter(kind="chat.completion", metadata=metadata or None), page, after)
-    asked = query.get("model")
+    filter = Filter(metadata=metadata or None, model=query.get("model"))
+    last = conversation_id(turn_id(page.after)) if page.after else None
     shown: list[tuple[str, Any]] = []
-    for record in records:
-        if asked in (None, record.model) and len(shown) <= page.limit:
+    while len(shown) <= page.limit and (
+        records := await store.made(
+            "chat.completion", filter=filter, limit=page.limit + 1, after=last, newest_first=page.newest_first
+        )
+    ):
+        for record in records:
             with suppress(NotFound):  # deleted meanwhile, or broken off
-                turn = await store.turn(record.head or "")
-                shown.append((completion_id(turn.id), Raw(completion_of(turn, record.metadata))))
+                shown.append(await _shown(store, record))
+        last = records[-1].id
     return _list(shown, page)
 
 
@@ -123,18 +126,13 @@ async def _turn(call: Call) -> Turn:
         raise no_completion(id) from None
 
 
-async def _records(store: Store, filter: Filter, page: _Page, after: str | None) -> list[ConversationRecord]:
-    """The conversations of stored completions, in the page's order, from its place on. Their ids ascend with time;
-    one whose turn has failed has not moved to it."""
-    found: list[ConversationRecord] = []
-    cursor: Cursor | None = None
-    while read := await store.conversations(filter=filter, limit=_READ_AT_ONCE, after=cursor):
-        found += (record for record in read if record.head and conversation_id(record.head) == record.id)
-        cursor = Cursor(read[-1].updated_at, read[-1].id)
-    found.sort(key=lambda record: record.id, reverse=page.newest_first)
-    if after is None:
-        return found
-    return [record for record in found if (record.id < after if page.newest_first else record.id > after)]
+async def _shown(store: Store, record: ConversationRecord) -> tuple[str, Raw]:
+    """The id and the JSON of the completion whose conversation this is. Raises `NotFound` where there is none: the
+    conversation has not moved to a turn that failed."""
+    id = turn_of(record.id)
+    if record.head != id:
+        raise no_completion(id)
+    return completion_id(id), Raw(completion_of(await store.turn(id), record.metadata))
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------

@@ -88,9 +88,15 @@ _QUESTIONS = {
     "attachment {} is nobody's": """
         SELECT encode(digest, 'hex') FROM attachments a WHERE tenant = $1 AND NOT EXISTS (
           SELECT 1 FROM attached h WHERE h.tenant = $1 AND h.digest = a.digest)""",
-    "the instructions of turn {} are not there": """
-        SELECT id FROM turns t WHERE tenant = $1 AND instructions IS NOT NULL AND NOT EXISTS (
-          SELECT 1 FROM texts x WHERE x.tenant = $1 AND x.tree = t.tree AND x.digest = t.instructions)""",
+    "a text of turn {} is not there": """
+        SELECT t.id FROM turns t, LATERAL (VALUES (t.instructions), (t.asked)) AS has (digest)
+        WHERE t.tenant = $1 AND has.digest IS NOT NULL AND NOT EXISTS (
+          SELECT 1 FROM texts x WHERE x.tenant = $1 AND x.tree = t.tree AND x.digest = has.digest)""",
+    "turn {} can be found by what was said, and is not there": """
+        SELECT tree || '/' || branch || '/' || position FROM noted n
+        WHERE tenant = $1 AND NOT EXISTS (
+          SELECT 1 FROM turns t WHERE t.tenant = $1 AND t.tree = n.tree AND t.branch = n.branch
+            AND t.position = n.position AND NOT t.withdrawn)""",
 }
 
 

@@ -6,6 +6,7 @@ The only module that knows the driver, asyncpg, by name.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -14,7 +15,7 @@ import asyncpg
 
 from multiturn.errors import InvalidInput, MultiturnError, StoreError
 from multiturn.stores.following import Followers
-from multiturn.stores.postgres import reading
+from multiturn.stores.postgres import notes, reading
 from multiturn.stores.postgres.addresses import Address
 from multiturn.stores.postgres.listening import Listener
 from multiturn.stores.postgres.locks import recover
@@ -66,6 +67,8 @@ class Connections:
         self._worker = Worker("multiturn-postgres")
         self._pool: Pool | None = None
         self._opening: asyncio.Lock | None = None
+        self._notes: dict[tuple[str, bytes], str] = {}  # turns to be found, by tenant and digest
+        self._noting = False
         self.runner = Runner(self._connect_runner, seal=seal)
         self.followers = Followers()
         self.listener = Listener(self._connect, self.followers.wake)
@@ -82,9 +85,11 @@ class Connections:
 
     def submit_drafts(self, tenant: str, turn_id: str, body: bytes) -> None:
         """Keep what a turn has streamed, soon."""
-        self._worker.submit(self._keep(tenant, turn_id, body)).add_done_callback(
-            lambda done: done.cancelled() or done.exception()
-        )
+        self._worker.submit(self._keep(tenant, turn_id, body)).add_done_callback(_look_away)
+
+    def submit_note(self, tenant: str, turn_id: str, digest: bytes) -> None:
+        """Let a turn be found by a digest, soon."""
+        self._worker.submit(self._note(tenant, turn_id, digest)).add_done_callback(_look_away)
 
     def close(self) -> None:
         """Finish what was submitted and let go of everything. Closing twice is fine."""
@@ -113,6 +118,19 @@ class Connections:
     async def _keep(self, tenant: str, turn_id: str, body: bytes) -> None:
         await self._opened()
         await self.runner.keep(tenant, turn_id, body)
+
+    async def _note(self, tenant: str, turn_id: str, digest: bytes) -> None:
+        """What comes while a note is written is written together."""
+        self._notes[tenant, digest] = turn_id
+        if self._noting:
+            return
+        self._noting = True
+        try:
+            while self._notes:
+                waiting, self._notes = self._notes, {}
+                await self._run(functools.partial(notes.note, notes=waiting), tenant, again=True)
+        finally:
+            self._noting = False
 
     # --- opening and closing ------------------------------------------------------------------------------------
 
@@ -173,3 +191,9 @@ class Connections:
     def _cause(self, error: Exception) -> Exception | None:
         """The original, unless it gives the password away."""
         return error if self._address.without_secrets(str(error)) == str(error) else None
+
+
+def _look_away(done: Future[None]) -> None:
+    """Have nobody warned of an error that nobody waits for."""
+    if not done.cancelled():
+        done.exception()

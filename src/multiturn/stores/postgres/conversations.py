@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from multiturn.errors import InvalidInput, NotFound
 from multiturn.stores.postgres import writing
 from multiturn.stores.postgres.session import Record, Session
-from multiturn.stores.records import ConversationRecord, Cursor, Filter
+from multiturn.stores.records import LISTED, ConversationRecord, Cursor, Filter
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
@@ -29,6 +30,7 @@ _STATUS = """
   (SELECT t.status FROM turns t WHERE t.tenant = $1 AND t.tree = c.tree
      AND t.branch = c.latest_branch AND t.position = c.latest_position)
 """
+_KIND = "coalesce(c.kind, 'conversation')"
 
 
 async def conversation(db: Session, id: str) -> ConversationRecord:
@@ -43,14 +45,36 @@ async def conversation(db: Session, id: str) -> ConversationRecord:
 async def conversations(
     db: Session, filter: Filter, limit: int, after: Cursor | None
 ) -> tuple[ConversationRecord, ...]:
-    where, values = _conditions(filter, after)
-    found = await db.rows(
-        f"{_RECORDS} {where} ORDER BY c.updated_at DESC, c.id DESC LIMIT ${len(values) + 2}", *values, limit
-    )
+    where, values = _conditions(filter)
+    if after is not None:
+        where += f" AND (c.updated_at, c.id) < (${len(values) + 2}, ${len(values) + 3})"
+        values += [after.updated_at, after.id]
+    return await _page(db, where, values, "c.updated_at DESC, c.id DESC", limit)
+
+
+async def made(
+    db: Session, kind: str, filter: Filter, limit: int, after: str | None, newest_first: bool
+) -> tuple[ConversationRecord, ...]:
+    where, values = _conditions(filter)
+    if kind in LISTED:
+        where += f" AND c.kind = '{kind}'"  # as the index has it
+    else:
+        where += f" AND {_KIND} = ${len(values) + 2}"
+        values.append(kind)
+    if after is not None:
+        where += f" AND c.id {'<' if newest_first else '>'} ${len(values) + 2}"
+        values.append(after)
+    return await _page(db, where, values, f"c.id {'DESC' if newest_first else 'ASC'}", limit)
+
+
+async def _page(
+    db: Session, where: str, values: Sequence[Any], order: str, limit: int
+) -> tuple[ConversationRecord, ...]:
+    found = await db.rows(f"{_RECORDS} {where} ORDER BY {order} LIMIT ${len(values) + 2}", *values, limit)
     return tuple(_record(db, row) for row in found)
 
 
-def _conditions(filter: Filter, after: Cursor | None) -> tuple[str, list[Any]]:
+def _conditions(filter: Filter) -> tuple[str, list[Any]]:
     """What comes after `WHERE`, and its values from `$2` on."""
     conditions: list[str] = []
     values: list[Any] = []
@@ -68,11 +92,11 @@ def _conditions(filter: Filter, after: Cursor | None) -> tuple[str, list[Any]]:
     if filter.status is not None:
         add(_STATUS + " = {}", filter.status)
     if filter.kind is not None:
-        add("coalesce(c.kind, 'conversation') = {}", filter.kind)
+        add(f"{_KIND} = {{}}", filter.kind)
+    if filter.model is not None:
+        add("c.model = {}", filter.model)
     if filter.metadata:
         add("c.metadata @> {}::jsonb", encoded(filter.metadata))
-    if after is not None:
-        add("(c.updated_at, c.id) < ({}, {})", after.updated_at, after.id)
     return "".join(conditions), values
 
 

@@ -233,11 +233,12 @@ async def _drop(db: Session, tree: int, branches: list[int], firsts: list[int]) 
     await db.run(
         """DELETE FROM texts x WHERE x.tenant = $1 AND x.tree = $2
            AND NOT EXISTS (SELECT 1 FROM turns t
-             WHERE t.tenant = x.tenant AND t.tree = x.tree AND t.instructions = x.digest)
+             WHERE t.tenant = x.tenant AND t.tree = x.tree AND x.digest IN (t.instructions, t.asked))
            AND NOT EXISTS (SELECT 1 FROM conversations c
              WHERE c.tenant = x.tenant AND c.tree = x.tree AND c.instructions = x.digest)""",
         tree,
     )
+    await db.run(f"DELETE FROM noted WHERE tenant = $1 AND {places.from_first_on()}", tree, branches, firsts)
     attachments, freed = await writing.drop_unused_attachments(db, gone["digests"] or [])
     return Collected(turns=gone["turns"], attachments=attachments, freed_bytes=int(gone["bytes"]) + freed)
 

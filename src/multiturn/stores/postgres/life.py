@@ -18,7 +18,7 @@ from multiturn.turns import Turn, check_reopens
 _ATTEMPTS = 10
 
 _BEGIN = """SELECT * FROM begin_turn(
-  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"""
+  $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"""
 
 
 async def begin(
@@ -70,6 +70,7 @@ async def _begin(
         turn.status,
         turn.model,
         *writing.text(db.seal, turn.instructions),
+        *writing.text(db.seal, row.asked),
         db.seal.seal(row.body, turn.id.encode()),
         *writing.attachments(db.seal, row),
     )

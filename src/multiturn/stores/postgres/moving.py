@@ -101,20 +101,21 @@ async def _write_turns(
                 day_of(turn.created_at),
                 turn.model,
                 writing.text(seal, turn.instructions)[0],
+                writing.text(seal, row.asked)[0],
                 *writing.tokens(turn),
                 seal.seal(row.body, turn.id.encode()),
             )
         )
-        texts.add(turn.instructions)
+        texts |= {turn.instructions, row.asked}
         if found := writing.words(seal, row.text):
             words.append((tree, *spot, found))
         if row.attachments:
             attachments.append((tree, *spot, *writing.attachments(seal, row)))
     await db.run_many(
         """INSERT INTO turns (tenant, tree, branch, position, id, conversation, status, answered, day, model,
-             instructions, input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost_usd,
-             body)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)""",
+             instructions, asked, input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens,
+             cost_usd, body)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)""",
         turns,
     )
     await _write_texts(db, tree, texts)

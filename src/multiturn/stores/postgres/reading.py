@@ -11,15 +11,21 @@ from multiturn.stores import rows
 from multiturn.stores.postgres.session import Record, Session
 from multiturn.turns import Turn, TurnStatus
 
-_ROW = "tree, branch, position, id, conversation, status, model, instructions, body"
-_COLUMNS = "t.id, t.conversation, t.status, t.model, t.instructions, t.body"
+_ROW = "tree, branch, position, id, conversation, status, model, instructions, asked, body"
+_COLUMNS = "t.id, t.conversation, t.status, t.model, t.instructions, t.asked, t.body"
 
-# Instructions only where they change along a branch.
-_ABOVE = "lag(instructions) OVER (ORDER BY branch, position) AS instructions_above"
-_TEXT = """
+# Texts only where they change along a branch.
+_ABOVE = """
+  lag(instructions) OVER (ORDER BY branch, position) AS instructions_above,
+  lag(asked) OVER (ORDER BY branch, position) AS asked_above
+"""
+_TEXTS = """
   CASE WHEN t.instructions IS DISTINCT FROM t.instructions_above THEN
     (SELECT x.body FROM texts x WHERE x.tenant = $1 AND x.tree = t.tree AND x.digest = t.instructions)
-  END AS text
+  END AS instructions_text,
+  CASE WHEN t.asked IS DISTINCT FROM t.asked_above THEN
+    (SELECT x.body FROM texts x WHERE x.tenant = $1 AND x.tree = t.tree AND x.digest = t.asked)
+  END AS asked_text
 """
 # A turn's parent is one position up, on the same branch or on the one that its branch leaves.
 _PARENT = """
@@ -30,13 +36,13 @@ _PARENT = """
 """
 
 _TURNS = f"""
-  SELECT {_COLUMNS}, {_PARENT}, {_TEXT}
-  FROM (SELECT {_ROW}, NULL::bytea AS instructions_above FROM turns
+  SELECT {_COLUMNS}, {_PARENT}, {_TEXTS}
+  FROM (SELECT {_ROW}, NULL::bytea AS instructions_above, NULL::bytea AS asked_above FROM turns
     WHERE tenant = $1 AND id = ANY($2) AND ($3 OR NOT withdrawn)) t
   ORDER BY t.id DESC
 """
 _TREE = f"""
-  SELECT {_COLUMNS}, {_PARENT}, {_TEXT}
+  SELECT {_COLUMNS}, {_PARENT}, {_TEXTS}
   FROM (SELECT {_ROW}, {_ABOVE} FROM turns WHERE tenant = $1 AND tree = $2) t
   ORDER BY t.branch, t.position
 """
@@ -57,7 +63,7 @@ _PATH = f"""
       OFFSET 0
     ) b
   )
-  SELECT {_COLUMNS}, {_TEXT}, t.position
+  SELECT {_COLUMNS}, {_TEXTS}, t.position
   FROM stretches s, LATERAL (
     SELECT {_ROW}, {_ABOVE} FROM turns
     WHERE tenant = $1 AND tree = s.tree AND branch = s.branch AND position <= s.last AND position > COALESCE(
@@ -125,7 +131,9 @@ async def _made(db: Session, found: Sequence[Record], parents: Sequence[str | No
     }
     bodies = [row["body"] for row in found]
     held = await _attachments(db, [row["id"] for row in found if rows.may_hold_attachments(row["body"])])
-    return rows.to_turns(bodies, fields, db.seal.open, held.__getitem__)
+    turns = rows.to_turns(bodies, fields, db.seal.open, held.__getitem__)
+    rows.put_asked(turns, [texts[row["asked"]] for row in found])
+    return turns
 
 
 _position = operator.itemgetter("position")
@@ -133,11 +141,12 @@ _STATUS = {status.value: status for status in TurnStatus}
 
 
 def _texts(db: Session, found: Sequence[Record]) -> dict[bytes | None, str | None]:
-    """The instructions by their digest; the rows have each at least once."""
+    """The texts by their digests; the rows have each at least once."""
     texts: dict[bytes | None, str | None] = {None: None}
     for row in found:
-        if row["text"] is not None and row["instructions"] not in texts:
-            texts[row["instructions"]] = db.seal.open(row["text"], row["instructions"]).decode()
+        for digest, body in ((row["instructions"], row["instructions_text"]), (row["asked"], row["asked_text"])):
+            if body is not None and digest not in texts:
+                texts[digest] = db.seal.open(body, digest).decode()
     return texts
 
 

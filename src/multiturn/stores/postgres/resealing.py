@@ -19,17 +19,19 @@ async def trees(db: Session) -> list[tuple[str, int]]:
 
 
 async def prepare(db: Session, tree: int) -> None:
-    """A tree's texts, which are few, and an empty index, which fills again as turns are written."""
+    """A tree's texts, which are few, and an empty index, which fills again as turns are written. What was noted goes,
+    for it cannot be named anew."""
     async with db.transaction():
         await _hold(db, tree)
-        await db.run("DELETE FROM said WHERE tenant = $1 AND tree = $2", tree)
+        for table in ("said", "noted"):
+            await db.run(f"DELETE FROM {table} WHERE tenant = $1 AND tree = $2", tree)
         for old, body in await db.rows("SELECT digest, body FROM texts WHERE tenant = $1 AND tree = $2", tree):
             digest, sealed = writing.text(db.seal, db.seal.open(body, old).decode())
             await db.run("DELETE FROM texts WHERE tenant = $1 AND tree = $2 AND digest = $3", tree, old)
             await db.run("SELECT keep_text($1, $2, $3, $4)", tree, digest, sealed)
-            for table in ("turns", "conversations"):
+            for table, text in (("turns", "instructions"), ("turns", "asked"), ("conversations", "instructions")):
                 await db.run(
-                    f"UPDATE {table} SET instructions = $4 WHERE tenant = $1 AND tree = $2 AND instructions = $3",
+                    f"UPDATE {table} SET {text} = $4 WHERE tenant = $1 AND tree = $2 AND {text} = $3",
                     tree,
                     old,
                     digest,

@@ -28,6 +28,7 @@ from multiturn.stores.postgres import (
     live,
     locks,
     moving,
+    notes,
     places,
     reading,
     resealing,
@@ -118,6 +119,17 @@ class PostgresStore(Tenanted):
         self, *, filter: Filter = EVERYTHING, limit: int = 100, after: Cursor | None = None
     ) -> tuple[ConversationRecord, ...]:
         return await self._read(lambda db: conversations.conversations(db, filter, limit, after))
+
+    async def made(
+        self,
+        kind: str,
+        *,
+        filter: Filter = EVERYTHING,
+        limit: int = 100,
+        after: str | None = None,
+        newest_first: bool = False,
+    ) -> tuple[ConversationRecord, ...]:
+        return await self._read(lambda db: conversations.made(db, kind, filter, limit, after, newest_first))
 
     async def create(self, record: ConversationRecord) -> ConversationRecord:
         return await self._write(lambda db: conversations.create(db, record))
@@ -211,6 +223,12 @@ class PostgresStore(Tenanted):
         await self._write(lambda db: withdrawal.withdraw(db, self._connections.runner, turn_id))
 
     # --- finding ------------------------------------------------------------------------------------------------
+
+    def note(self, turn_id: str, digest: bytes) -> None:
+        self._connections.submit_note(self._tenant, turn_id, digest)
+
+    async def noted(self, digests: Sequence[bytes]) -> tuple[bytes, str] | None:
+        return await self._read(lambda db: notes.noted(db, digests))
 
     async def search(self, words: str, *, user: str | None = None, limit: int = 20) -> tuple[Found, ...]:
         return await self._read(lambda db: search.search(db, words, user, limit))

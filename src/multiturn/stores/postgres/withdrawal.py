@@ -24,9 +24,9 @@ async def withdraw(db: Session, runner: Runner, id: str) -> None:
             await deletion.delete_turn(db, runner, id)
             return
         await _step_back(db, place)
-        for table in ("keys", "deltas", "background"):
-            await db.run(f"DELETE FROM {table} WHERE {_AT}", *place)
         await db.run(f"UPDATE turns SET withdrawn = true WHERE {_AT}", *place)
+        for table in ("keys", "deltas", "background", "noted"):
+            await db.run(f"DELETE FROM {table} WHERE {_AT}", *place)
 
 
 async def _step_back(db: Session, place: places.Place) -> None:

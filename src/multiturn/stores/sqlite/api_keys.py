@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 
 from multiturn.errors import InvalidInput, NotFound
 from multiturn.stores.records import KeyRecord
+from multiturn.stores.sqlite.schema import Connection
 
 _COLUMNS = KeyRecord.__struct_fields__
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM api_keys"
 
 
-def create(db: sqlite3.Connection, record: KeyRecord) -> None:
+def create(db: Connection, record: KeyRecord) -> None:
     created = db.execute(
         f"""INSERT INTO api_keys ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" * len(_COLUMNS))})
             ON CONFLICT DO NOTHING""",
@@ -22,16 +22,16 @@ def create(db: sqlite3.Connection, record: KeyRecord) -> None:
         raise InvalidInput(f"there is an API key {record.id!r} already, or one of the same text; make a new one")
 
 
-def find(db: sqlite3.Connection, digest: bytes) -> KeyRecord | None:
+def find(db: Connection, digest: bytes) -> KeyRecord | None:
     row = db.execute(f"{_SELECT} WHERE digest = ?", (digest,)).fetchone()
     return None if row is None else _record(row)
 
 
-def every(db: sqlite3.Connection) -> tuple[KeyRecord, ...]:
+def every(db: Connection) -> tuple[KeyRecord, ...]:
     return tuple(map(_record, db.execute(f"{_SELECT} ORDER BY created_at, id").fetchall()))
 
 
-def revoke(db: sqlite3.Connection, id: str) -> None:
+def revoke(db: Connection, id: str) -> None:
     changed = db.execute("UPDATE api_keys SET revoked_at = ifnull(revoked_at, ?) WHERE id = ?", (time.time(), id))
     if not changed.rowcount:
         raise NotFound("API key", id)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import msgspec
 
 from multiturn.errors import StoreError
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite import reading
+from multiturn.stores.sqlite.schema import Connection
 
 _QUESTIONS = {
     "conversation {} stands on a turn that is not there": """
@@ -59,13 +58,22 @@ _QUESTIONS = {
         SELECT turn FROM attached a WHERE NOT EXISTS (SELECT 1 FROM attachments WHERE digest = a.digest)""",
     "attachment {} is nobody's": """
         SELECT hex(digest) FROM attachments a WHERE NOT EXISTS (SELECT 1 FROM attached WHERE digest = a.digest)""",
-    "the instructions of turn {} are not there": """
-        SELECT id FROM turns t WHERE instructions IS NOT NULL
-        AND NOT EXISTS (SELECT 1 FROM texts WHERE key = t.instructions)""",
+    "a text of turn {} is not there": """
+        SELECT id FROM turns t WHERE instructions NOT IN (SELECT key FROM texts)
+        OR asked NOT IN (SELECT key FROM texts) OR model NOT IN (SELECT key FROM texts WHERE is_name)
+        OR answered NOT IN (SELECT key FROM texts WHERE is_name)""",
+    "text {} is nobody's": """
+        SELECT key FROM texts x WHERE NOT is_name AND NOT EXISTS (SELECT 1 FROM turns WHERE instructions = x.key)
+        AND NOT EXISTS (SELECT 1 FROM turns WHERE asked = x.key)
+        AND NOT EXISTS (SELECT 1 FROM conversations WHERE instructions = x.key)""",
+    "turn {} can be found by what was said, and is not there": """
+        SELECT turn FROM noted n
+        WHERE NOT EXISTS (SELECT 1 FROM turns WHERE key = n.turn AND tenant = n.tenant)
+        OR EXISTS (SELECT 1 FROM withdrawn WHERE turn = n.turn)""",
 }
 
 
-def check(db: sqlite3.Connection, seal: Seal) -> tuple[str, ...]:
+def check(db: Connection, seal: Seal) -> tuple[str, ...]:
     problems = [row[0] for row in db.execute("PRAGMA integrity_check").fetchall() if row[0] != "ok"]
     for problem, question in _QUESTIONS.items():
         problems += [problem.format(name) for (name,) in db.execute(question).fetchall()]

@@ -3,7 +3,6 @@ has them."""
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterable
 
@@ -24,21 +23,22 @@ from multiturn.stores.sqlite.places import (
     tree_of,
     turn_key,
 )
+from multiturn.stores.sqlite.schema import Connection
 
 
-def delete(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> Collected:
+def delete(db: Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> Collected:
     row = unlocked(db, seal, tenant, id, is_gone)
     gone = _prune(db, seal, row)
     db.execute("DELETE FROM keys WHERE conversation = ?", (row.key,))
     (instructions,) = db.execute(
         "DELETE FROM conversations WHERE key = ? RETURNING instructions", (row.key,)
     ).fetchone()
-    _drop_texts(db, [instructions])
+    drop_texts(db, [instructions])
     left = _drop_withdrawn(db, seal, row.tree)
     return Collected(conversations=1, turns=gone.turns + left.turns, attachments=gone.attachments + left.attachments)
 
 
-def _prune(db: sqlite3.Connection, seal: Seal, deleted: Row) -> Collected:
+def _prune(db: Connection, seal: Seal, deleted: Row) -> Collected:
     """Delete the turns of a tree that nobody needs once a conversation is gone; what others need becomes theirs."""
     keep = _kept(db, deleted)
     turns = attachments = 0
@@ -55,7 +55,7 @@ def _prune(db: sqlite3.Connection, seal: Seal, deleted: Row) -> Collected:
     return Collected(turns=turns, attachments=attachments)
 
 
-def _kept(db: sqlite3.Connection, deleted: Row) -> dict[int, tuple[int, int]]:
+def _kept(db: Connection, deleted: Row) -> dict[int, tuple[int, int]]:
     """For each branch that a conversation of the tree still needs: the last key to keep, and the conversation that
     needs that much. A conversation needs what lies on the way to where it stands and to what it has made."""
     tips = db.execute(
@@ -77,7 +77,7 @@ def _kept(db: sqlite3.Connection, deleted: Row) -> dict[int, tuple[int, int]]:
     return keep
 
 
-def delete_turn(db: sqlite3.Connection, seal: Seal, tenant: str, id: str) -> int:
+def delete_turn(db: Connection, seal: Seal, tenant: str, id: str) -> int:
     key = turn_key(db, tenant, id)
     standing = above(db, key)
     keys = _descendants(db, key)
@@ -92,7 +92,7 @@ def delete_turn(db: sqlite3.Connection, seal: Seal, tenant: str, id: str) -> int
     return gone.turns
 
 
-def above(db: sqlite3.Connection, key: int) -> int | None:
+def above(db: Connection, key: int) -> int | None:
     """The turn on which those stand who stood on this one: the next above it that can be found."""
     parent = parent_of(db, key)
     while parent is not None and db.execute("SELECT 1 FROM withdrawn WHERE turn = ?", (parent,)).fetchone():
@@ -100,14 +100,14 @@ def above(db: sqlite3.Connection, key: int) -> int | None:
     return parent
 
 
-def step_back(db: sqlite3.Connection, tree: int, keys: Iterable[int], standing: int | None) -> None:
+def step_back(db: Connection, tree: int, keys: Iterable[int], standing: int | None) -> None:
     """Let the conversations that stand on one of these turns stand there."""
     gone = _list(keys)
     db.execute(f"UPDATE conversations SET head = ? WHERE tree = ? AND head IN ({gone})", (standing, tree))
     db.execute(f"UPDATE conversations SET latest = head WHERE tree = ? AND latest IN ({gone})", (tree,))
 
 
-def _descendants(db: sqlite3.Connection, key: int) -> list[int]:
+def _descendants(db: Connection, key: int) -> list[int]:
     """A turn and all that follow it, on its branch and on those that leave from there; those branches go."""
     branch, found = key >> POSITION_BITS, _keys(db, key, last_of(key >> POSITION_BITS))
     leaving = db.execute(
@@ -121,7 +121,7 @@ def _descendants(db: sqlite3.Connection, key: int) -> list[int]:
     return found
 
 
-def delete_user(db: sqlite3.Connection, seal: Seal, tenant: str, user: str, is_gone: IsGone) -> int:
+def delete_user(db: Connection, seal: Seal, tenant: str, user: str, is_gone: IsGone) -> int:
     found = db.execute("SELECT id FROM conversations WHERE tenant = ? AND user = ?", (tenant, user)).fetchall()
     for (id,) in found:
         delete(db, seal, tenant, id, is_gone)
@@ -131,7 +131,7 @@ def delete_user(db: sqlite3.Connection, seal: Seal, tenant: str, user: str, is_g
 # --- retention --------------------------------------------------------------------------------------------------------
 
 
-def due(db: sqlite3.Connection, tenant: str | None, retention: Retention, limit: int) -> list[tuple[str, str]]:
+def due(db: Connection, tenant: str | None, retention: Retention, limit: int) -> list[tuple[str, str]]:
     """Some conversations, each with its tenant, that the rules let go, and on which no turn runs; the longest unused
     first. Of this tenant, or of all for None."""
     now = time.time()
@@ -161,7 +161,7 @@ def due(db: sqlite3.Connection, tenant: str | None, retention: Retention, limit:
 # --- what goes along --------------------------------------------------------------------------------------------------
 
 
-def _keys(db: sqlite3.Connection, first: int, last: int) -> list[int]:
+def _keys(db: Connection, first: int, last: int) -> list[int]:
     return [key for (key,) in db.execute("SELECT key FROM turns WHERE key BETWEEN ? AND ?", (first, last)).fetchall()]
 
 
@@ -170,7 +170,7 @@ def _list(keys: Iterable[int]) -> str:
     return ",".join(map(str, keys))
 
 
-def _drop_turns(db: sqlite3.Connection, seal: Seal, keys: list[int]) -> Collected:
+def _drop_turns(db: Connection, seal: Seal, keys: list[int]) -> Collected:
     if not keys:
         return Collected()
     for key in keys:
@@ -181,14 +181,14 @@ def _drop_turns(db: sqlite3.Connection, seal: Seal, keys: list[int]) -> Collecte
         f"""DELETE FROM keys WHERE turn IN ({_list(keys)})
             AND conversation IN (SELECT conversation FROM turns WHERE key IN ({_list(keys)}))"""
     )
-    for table in ("deltas", "background", "withdrawn"):
+    for table in ("deltas", "background", "withdrawn", "noted"):
         db.execute(f"DELETE FROM {table} WHERE turn IN ({_list(keys)})")
-    texts = db.execute(f"DELETE FROM turns WHERE key IN ({_list(keys)}) RETURNING instructions").fetchall()
-    _drop_texts(db, {text for (text,) in texts})
+    texts = db.execute(f"DELETE FROM turns WHERE key IN ({_list(keys)}) RETURNING instructions, asked").fetchall()
+    drop_texts(db, {text for texts_of_turn in texts for text in texts_of_turn})
     return Collected(turns=len(keys), attachments=attachments)
 
 
-def _drop_withdrawn(db: sqlite3.Connection, seal: Seal, tree: int) -> Collected:
+def _drop_withdrawn(db: Connection, seal: Seal, tree: int) -> Collected:
     """Drop the tree's withdrawn turns that nobody follows any more."""
     turns = attachments = 0
     while True:
@@ -200,17 +200,18 @@ def _drop_withdrawn(db: sqlite3.Connection, seal: Seal, tree: int) -> Collected:
         turns, attachments = turns + gone.turns, attachments + gone.attachments
 
 
-def _drop_texts(db: sqlite3.Connection, keys: Iterable[int | None]) -> None:
-    """Drop instructions that no turn and no conversation has any more."""
+def drop_texts(db: Connection, keys: Iterable[int | None]) -> None:
+    """Drop those of these texts that no turn and no conversation has any more."""
     db.executemany(
-        """DELETE FROM texts WHERE key = :key
+        """DELETE FROM texts WHERE key = :key AND NOT is_name
            AND NOT EXISTS (SELECT 1 FROM turns WHERE instructions = :key)
+           AND NOT EXISTS (SELECT 1 FROM turns WHERE asked = :key)
            AND NOT EXISTS (SELECT 1 FROM conversations WHERE instructions = :key)""",
         [{"key": key} for key in keys if key is not None],
     )
 
 
-def shrink(db: sqlite3.Connection) -> int:
+def shrink(db: Connection) -> int:
     """Give free pages back to the file system; how many bytes that are."""
     (page,), (free,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "freelist_count"))
     db.execute("PRAGMA incremental_vacuum").fetchall()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 
 import msgspec
@@ -10,14 +9,15 @@ import msgspec
 from multiturn.errors import ConversationBusy, NotFound
 from multiturn.stores.records import ConversationRecord, Head
 from multiturn.stores.sealing import Seal
-from multiturn.stores.sqlite import background, conversations, reading, search, writing
-from multiturn.stores.sqlite.locks import IsGone, unlocked
-from multiturn.stores.sqlite.places import id_at, key_below, text_key, tree_of, turn_key
+from multiturn.stores.sqlite import background, conversations, deletion, locks, reading, search, writing
+from multiturn.stores.sqlite.locks import IsGone
+from multiturn.stores.sqlite.places import below, text_key, turn_and_tree, turn_key
+from multiturn.stores.sqlite.schema import Connection
 from multiturn.turns import Turn, answered, check_reopens
 
 
 def begin(
-    db: sqlite3.Connection,
+    db: Connection,
     seal: Seal,
     tenant: str,
     turn: Turn,
@@ -29,41 +29,64 @@ def begin(
     is_gone: IsGone,
 ) -> Turn:
     """Write a new turn and take the lock on its conversation. See `Store.begin`."""
-    try:
-        row = unlocked(db, seal, tenant, turn.conversation, is_gone)
-    except NotFound:
-        conversations.create_if_absent(db, tenant, new)
-        row = conversations.find(db, tenant, turn.conversation)
-    if key is not None and (earlier := _under(db, seal, row.key, key)):
+    row = locks.free(db, seal, tenant, turn.conversation, is_gone)
+    if row is not None and key is not None and (earlier := _under(db, seal, row.key, key)):
         return earlier
-    if isinstance(parent, Head):
-        above = row.head
-    else:
-        above = None if parent is None else _key_on_tree(db, tenant, parent, row.tree)
-    turn = msgspec.structs.replace(turn, parent=None if above is None else id_at(db, above))
-    place = key_below(db, above, row.tree)
+    conversation = conversations.next_key(db) if row is None else row.key
+    above, tree = _above(db, tenant, row, parent)
+    place, id_above = below(db, above, tree or conversation)
+    turn = msgspec.structs.replace(turn, parent=id_above)
     instructions = text_key(db, seal, turn.instructions)
-    writing.insert(db, seal, tenant, place, row.key, instructions, turn)
-    db.execute("INSERT INTO running (turn, conversation, runner) VALUES (?, ?, ?)", (place, row.key, runner))
+    if row is None:
+        conversations.insert(
+            db,
+            tenant,
+            msgspec.structs.replace(new, model=turn.model, updated_at=turn.created_at),
+            key=conversation,
+            tree=tree or conversation,
+            head=above,
+            latest=place,
+            instructions=instructions,
+        )
+    else:
+        db.execute(
+            "UPDATE conversations SET latest = ?, model = ?, instructions = nullif(?, 0), updated_at = ? WHERE key = ?",
+            (place, turn.model, instructions or 0, turn.created_at, conversation),
+        )
+        if row.instructions not in (None, instructions):
+            deletion.drop_texts(db, [row.instructions])
+    writing.insert(db, seal, tenant, place, conversation, instructions, turn)
+    db.execute("INSERT INTO running (turn, conversation, runner) VALUES (?, ?, ?)", (place, conversation, runner))
     if turn.background:
         background.begun(db, place)
     if key is not None:
-        db.execute("INSERT OR REPLACE INTO keys (conversation, key, turn) VALUES (?, ?, ?)", (row.key, key, place))
-    db.execute(
-        "UPDATE conversations SET latest = ?, model = ?, instructions = ?, updated_at = ? WHERE key = ?",
-        (place, turn.model, instructions, turn.created_at, row.key),
-    )
+        db.execute("INSERT OR REPLACE INTO keys (conversation, key, turn) VALUES (?, ?, ?)", (conversation, key, place))
     return turn
 
 
-def _under(db: sqlite3.Connection, seal: Seal, conversation: int, key: str) -> Turn | None:
+def _above(
+    db: Connection, tenant: str, row: conversations.Row | None, parent: str | Head | None
+) -> tuple[int | None, int | None]:
+    """The key of the turn that a new one of this conversation follows, and the tree that it goes on; None for a new
+    one. Raises `NotFound`."""
+    if isinstance(parent, Head):
+        return (None, None) if row is None else (row.head, row.tree)
+    if parent is None:
+        return None, row and row.tree
+    key, tree = turn_and_tree(db, tenant, parent)
+    if row is not None and tree != row.tree:
+        raise NotFound("turn", parent)
+    return key, tree
+
+
+def _under(db: Connection, seal: Seal, conversation: int, key: str) -> Turn | None:
     """The turn that has begun under an idempotency key, if it was answered."""
     row = db.execute("SELECT turn FROM keys WHERE conversation = ? AND key = ?", (conversation, key)).fetchone()
     earlier = None if row is None else reading.at(db, seal, row[0])
     return earlier if earlier and answered(earlier) else None
 
 
-def append(db: sqlite3.Connection, seal: Seal, tenant: str, turn_id: str, body: bytes) -> None:
+def append(db: Connection, seal: Seal, tenant: str, turn_id: str, body: bytes) -> None:
     db.execute(
         """INSERT INTO deltas (turn, position, body)
            SELECT r.turn, (SELECT ifnull(max(position), -1) + 1 FROM deltas d WHERE d.turn = r.turn), ?
@@ -73,9 +96,9 @@ def append(db: sqlite3.Connection, seal: Seal, tenant: str, turn_id: str, body: 
     )
 
 
-def reopen(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, runner: str, is_gone: IsGone) -> Turn:
+def reopen(db: Connection, seal: Seal, tenant: str, id: str, runner: str, is_gone: IsGone) -> Turn:
     """Set a turn in progress again. See `Store.reopen`."""
-    row = unlocked(db, seal, tenant, reading.turn(db, seal, tenant, id).conversation, is_gone)
+    row = locks.unlocked(db, seal, tenant, reading.turn(db, seal, tenant, id).conversation, is_gone)
     key = turn_key(db, tenant, id)
     (latest,) = db.execute("SELECT latest FROM conversations WHERE key = ?", (row.key,)).fetchone()
     stored = reading.at(db, seal, key)
@@ -88,30 +111,22 @@ def reopen(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, runner: str
     return turn
 
 
-def finish(db: sqlite3.Connection, seal: Seal, tenant: str, turn: Turn, *, runner: str) -> None:
+def finish(db: Connection, seal: Seal, tenant: str, turn: Turn, *, runner: str) -> None:
     """Write the ended turn, give the lock back, move the head. See `Store.finish`."""
-    key = turn_key(db, tenant, turn.id)
+    row = db.execute("SELECT key, conversation FROM turns WHERE id = ? AND tenant = ?", (turn.id, tenant)).fetchone()
+    key, conversation = row or (0, 0)
     held = db.execute(
-        """DELETE FROM running WHERE conversation = (SELECT conversation FROM turns WHERE key = :key)
-           AND turn = :key AND runner = :runner""",
-        {"key": key, "runner": runner},
+        "DELETE FROM running WHERE conversation = ? AND turn = ? AND runner = ?", (conversation, key, runner)
     )
     if not held.rowcount:
+        turn_key(db, tenant, turn.id)  # there is none, or it is not ours
         raise ConversationBusy(turn.conversation)
-    writing.close(db, seal, key, turn)
+    writing.close(db, seal, key, conversation, turn)
 
 
-def move_head(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, head: str | None, is_gone: IsGone) -> None:
-    row = unlocked(db, seal, tenant, id, is_gone)
-    key = None if head is None else _key_on_tree(db, tenant, head, row.tree)
+def move_head(db: Connection, seal: Seal, tenant: str, id: str, head: str | None, is_gone: IsGone) -> None:
+    row = locks.unlocked(db, seal, tenant, id, is_gone)
+    key, _ = _above(db, tenant, row, head)
     db.execute(
         "UPDATE conversations SET head = ?, latest = ?, updated_at = ? WHERE key = ?", (key, key, time.time(), row.key)
     )
-
-
-def _key_on_tree(db: sqlite3.Connection, tenant: str, id: str, tree: int) -> int:
-    """The key of a turn that must be on this tree. Raises `NotFound`."""
-    key = turn_key(db, tenant, id)
-    if tree_of(db, key) != tree:
-        raise NotFound("turn", id)
-    return key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from multiturn.stores.sqlite import background, locks, reading
 from multiturn.stores.sqlite.locks import IsGone
 from multiturn.stores.sqlite.places import turn_key
 from multiturn.stores.sqlite.runners import Runner
+from multiturn.stores.sqlite.schema import Connection
 from multiturn.turns import Turn, TurnStatus
 
 _PIECES_AT_ONCE = 256
@@ -26,12 +26,12 @@ _HOLDER = """
 """
 
 
-def following(seal: Seal, tenant: str, id: str, own: Runner) -> Callable[[sqlite3.Connection, int], Stretch]:
+def following(seal: Seal, tenant: str, id: str, own: Runner) -> Callable[[Connection, int], Stretch]:
     """What reads a stretch for one follower: the drafts behind a piece, and who runs the turn. `own` is this store's
     runner; whether another one is gone costs a look at the disk, so that it is asked now and then only."""
     looked_at = 0.0
 
-    def read(db: sqlite3.Connection, last: int) -> Stretch:
+    def read(db: Connection, last: int) -> Stretch:
         nonlocal looked_at
         key = turn_key(db, tenant, id)
         if db.execute("SELECT 1 FROM background WHERE turn = ?", (key,)).fetchone() is None:
@@ -51,7 +51,7 @@ def following(seal: Seal, tenant: str, id: str, own: Runner) -> Callable[[sqlite
     return read
 
 
-def _drafts(db: sqlite3.Connection, seal: Seal, id: str, key: int, last: int) -> tuple[tuple[Draft, ...], int, bool]:
+def _drafts(db: Connection, seal: Seal, id: str, key: int, last: int) -> tuple[tuple[Draft, ...], int, bool]:
     """The drafts behind a piece, the last piece that they are of, and whether there are more."""
     pieces = db.execute(
         "SELECT position, body FROM deltas WHERE turn = ? AND position > ? ORDER BY position LIMIT ?",
@@ -61,7 +61,7 @@ def _drafts(db: sqlite3.Connection, seal: Seal, id: str, key: int, last: int) ->
     return drafts, pieces[-1][0] if pieces else last, len(pieces) == _PIECES_AT_ONCE
 
 
-def close_left(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> None:
+def close_left(db: Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> None:
     """End the turn, if it should run and its runner is gone."""
     key = turn_key(db, tenant, id)
     held = db.execute(_HOLDER, (key,)).fetchone()
@@ -69,7 +69,7 @@ def close_left(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, is_gone
         locks.close_crashed(db, seal, key)
 
 
-def cancel(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> Turn:
+def cancel(db: Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> Turn:
     """Ask whoever runs the turn to stop. See `LiveStore.cancel`."""
     key = turn_key(db, tenant, id)
     turn = reading.at(db, seal, key)
@@ -82,7 +82,7 @@ def cancel(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, is_gone: Is
     return reading.at(db, seal, key)
 
 
-def cancelled(db: sqlite3.Connection, is_own: Callable[[str], bool]) -> frozenset[str]:
+def cancelled(db: Connection, is_own: Callable[[str], bool]) -> frozenset[str]:
     """The turns that this store's runner runs and that were asked to stop."""
     found = db.execute(
         """SELECT t.id, r.runner FROM background b JOIN turns t ON t.key = b.turn
@@ -92,7 +92,7 @@ def cancelled(db: sqlite3.Connection, is_own: Callable[[str], bool]) -> frozense
     return frozenset(id for id, runner in found if is_own(runner))
 
 
-def take(db: sqlite3.Connection, seal: Seal, runner: str, is_gone: IsGone) -> tuple[str, Turn] | None:
+def take(db: Connection, seal: Seal, runner: str, is_gone: IsGone) -> tuple[str, Turn] | None:
     """Let this runner run a turn that nobody runs any more. See `LiveStore.take`."""
     left = db.execute(
         f"""SELECT r.conversation, r.turn, r.runner, t.tenant

@@ -3,18 +3,18 @@ turn."""
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterable
 
 import msgspec
 
 from multiturn.deltas import Draft
-from multiturn.errors import ConversationBusy
+from multiturn.errors import ConversationBusy, NotFound
 from multiturn.stores.crashes import crashed
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite import background, conversations, reading, writing
 from multiturn.stores.sqlite.places import parent_of
+from multiturn.stores.sqlite.schema import Connection
 from multiturn.turns import Totals
 
 IsGone = Callable[[str], bool]
@@ -22,20 +22,26 @@ IsGone = Callable[[str], bool]
 _decode_drafts = msgspec.json.Decoder(tuple[Draft, ...]).decode
 
 
-def unlocked(db: sqlite3.Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> conversations.Row:
-    """The conversation, on which no turn runs. Raises `ConversationBusy`, and `NotFound`."""
+def free(db: Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> conversations.Row | None:
+    """The conversation, on which no turn runs; None if there is none. Raises `ConversationBusy`."""
     row = conversations.find(db, tenant, id)
-    running = db.execute("SELECT turn, runner FROM running WHERE conversation = ?", (row.key,)).fetchone()
-    if running is None:
+    if row is None or row.running is None or row.runner is None:
         return row
-    key, runner = running
-    if not is_gone(runner):
+    if not is_gone(row.runner):
         raise ConversationBusy(id)
-    close_crashed(db, seal, key)
+    close_crashed(db, seal, row.running)
     return conversations.find(db, tenant, id)
 
 
-def recover(db: sqlite3.Connection, seal: Seal, is_gone: IsGone) -> None:
+def unlocked(db: Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> conversations.Row:
+    """The same. Raises `NotFound`, too."""
+    row = free(db, seal, tenant, id, is_gone)
+    if row is None:
+        raise NotFound("conversation", id)
+    return row
+
+
+def recover(db: Connection, seal: Seal, is_gone: IsGone) -> None:
     """Close every turn whose runner is gone, but for those that somebody may take over."""
     running = db.execute("SELECT turn, runner FROM running").fetchall()
     gone = {runner for runner in {runner for _, runner in running} if is_gone(runner)}
@@ -44,7 +50,7 @@ def recover(db: sqlite3.Connection, seal: Seal, is_gone: IsGone) -> None:
             close_crashed(db, seal, key)
 
 
-def close_crashed(db: sqlite3.Connection, seal: Seal, key: int) -> None:
+def close_crashed(db: Connection, seal: Seal, key: int) -> None:
     """End a turn whose runner is gone, with what it had streamed."""
     turn = reading.at(db, seal, key)
     bodies = db.execute("SELECT body FROM deltas WHERE turn = ? ORDER BY position", (key,)).fetchall()
@@ -52,8 +58,9 @@ def close_crashed(db: sqlite3.Connection, seal: Seal, key: int) -> None:
     cancelled = turn.background and background.is_cancelled(db, key)
     above = parent_of(db, key)
     before = Totals() if above is None else reading.at(db, seal, above).totals
-    db.execute("DELETE FROM running WHERE turn = ?", (key,))
-    writing.close(db, seal, key, crashed(turn, drafts, before=before, at=time.time(), cancelled=cancelled))
+    ((conversation,),) = db.execute("DELETE FROM running WHERE turn = ? RETURNING conversation", (key,)).fetchall()
+    closed = crashed(turn, drafts, before=before, at=time.time(), cancelled=cancelled)
+    writing.close(db, seal, key, conversation, closed)
 
 
 def opened(seal: Seal, turn_id: str, bodies: Iterable[bytes]) -> tuple[Draft, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -24,34 +23,35 @@ from multiturn.stores.sqlite.places import (
     text_at,
     turn_key,
 )
+from multiturn.stores.sqlite.schema import Connection
 from multiturn.turns import Turn
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 _USAGE = "input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost_usd"
-_COLUMNS = f"id, conversation, status, instructions, model, body, answered, {_USAGE}"
+_COLUMNS = f"id, conversation, status, instructions, model, body, answered, asked, {_USAGE}"
 _Columns = tuple[Any, ...]
 
 
-def turn(db: sqlite3.Connection, seal: Seal, tenant: str, id: str) -> Turn:
+def turn(db: Connection, seal: Seal, tenant: str, id: str) -> Turn:
     return at(db, seal, turn_key(db, tenant, id))
 
 
-def at(db: sqlite3.Connection, seal: Seal, key: int) -> Turn:
+def at(db: Connection, seal: Seal, key: int) -> Turn:
     found = db.execute(f"SELECT {_COLUMNS} FROM turns WHERE key = ?", (key,)).fetchall()
     above = parent_of(db, key)
     (made,) = _made(db, seal, found, [None if above is None else id_at(db, above)])
     return made
 
 
-def words_at(db: sqlite3.Connection, seal: Seal, key: int) -> str:
+def words_at(db: Connection, seal: Seal, key: int) -> str:
     """What a turn is found by; its parent need not be there any more."""
     (made,) = _made(db, seal, db.execute(f"SELECT {_COLUMNS} FROM turns WHERE key = ?", (key,)).fetchall(), [None])
     return rows.indexed(made)
 
 
-def path(db: sqlite3.Connection, seal: Seal, tenant: str, head: str, after: str | None) -> tuple[Turn, ...]:
+def path(db: Connection, seal: Seal, tenant: str, head: str, after: str | None) -> tuple[Turn, ...]:
     """The turns from the root, or from `after` on, to `head`: one range read for each branch on the way."""
     stretches, above = _stretches(db, tenant, head, after)
     ranges = [
@@ -62,9 +62,7 @@ def path(db: sqlite3.Connection, seal: Seal, tenant: str, head: str, after: str 
     return _made(db, seal, found, [above, *(row[0] for row in found[:-1])])
 
 
-def _stretches(
-    db: sqlite3.Connection, tenant: str, head: str, after: str | None
-) -> tuple[list[tuple[int, int]], str | None]:
+def _stretches(db: Connection, tenant: str, head: str, after: str | None) -> tuple[list[tuple[int, int]], str | None]:
     """The first and last key of each stretch, the youngest first, and the turn that they follow."""
     known = None if after is None else find_turn(db, tenant, after)
     stretches: list[tuple[int, int]] = []
@@ -75,9 +73,9 @@ def _stretches(
     return stretches, None
 
 
-def tree(db: sqlite3.Connection, seal: Seal, tenant: str, conversation_id: str) -> tuple[Turn, ...]:
+def tree(db: Connection, seal: Seal, tenant: str, conversation_id: str) -> tuple[Turn, ...]:
     made: list[Turn] = []
-    for branch in branches_of(db, conversations.find(db, tenant, conversation_id).tree):
+    for branch in branches_of(db, conversations.found(db, tenant, conversation_id).tree):
         found = db.execute(
             f"SELECT {_COLUMNS} FROM turns WHERE key BETWEEN ? AND ? ORDER BY key", (first_of(branch), last_of(branch))
         ).fetchall()
@@ -90,16 +88,14 @@ def tree(db: sqlite3.Connection, seal: Seal, tenant: str, conversation_id: str) 
     return tuple(made)
 
 
-def _made(
-    db: sqlite3.Connection, seal: Seal, found: Sequence[_Columns], parents: Iterable[str | None]
-) -> tuple[Turn, ...]:
+def _made(db: Connection, seal: Seal, found: Sequence[_Columns], parents: Iterable[str | None]) -> tuple[Turn, ...]:
     if not found:
         return ()
     names: _Known[int, str] = _Known(
         lambda key: str(db.execute("SELECT id FROM conversations WHERE key = ?", (key,)).fetchone()[0])
     )
     texts: _Known[int | None, str | None] = _Known(lambda key: text_at(db, seal, key))
-    ids, made_in, statuses, instructions, models, bodies, shared, *usage = zip(*found, strict=True)
+    ids, made_in, statuses, instructions, models, bodies, shared, asked, *usage = zip(*found, strict=True)
     places = {
         "id": ids,
         "conversation": [names[key] for key in made_in],
@@ -111,6 +107,7 @@ def _made(
     turns = rows.to_turns(bodies, places, seal.open, lambda name: _attachment(db, seal, name))
     answered: _Known[int | None, rows.Answered | None] = _Known(lambda key: _answered(texts[key]))
     rows.put_back(turns, [answered[key] for key in shared], map(_usage, *usage))
+    rows.put_asked(turns, [texts[key] for key in asked])
     return turns
 
 
@@ -139,7 +136,7 @@ def _usage(
     )
 
 
-def _attachment(db: sqlite3.Connection, seal: Seal, name: str) -> bytes:
+def _attachment(db: Connection, seal: Seal, name: str) -> bytes:
     digest = bytes.fromhex(name)
     (body,) = db.execute("SELECT body FROM attachments WHERE digest = ?", (digest,)).fetchone()
     return seal.open(body, digest)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite import reading, writing
+from multiturn.stores.sqlite.schema import Connection
 from multiturn.turns import TurnStatus
 
 _AT_ONCE = 100  # turns in one transaction
 
 
-def prepare(db: sqlite3.Connection, seal: Seal) -> None:
-    """The texts, which are few; and an empty index, which fills again as turns are written. From now on this connection
-    overwrites whatever it frees."""
+def prepare(db: Connection, seal: Seal) -> None:
+    """The texts, which are few; and an empty index, which fills again as turns are written. What was noted goes, for it
+    cannot be named anew. From now on this connection overwrites whatever it frees."""
     db.execute("PRAGMA secure_delete = ON")
+    db.execute("DELETE FROM noted")
     db.execute("INSERT INTO said (said) VALUES ('delete-all')")
     for key, digest, body in db.execute("SELECT key, digest, body FROM texts").fetchall():
         data = seal.open(body, digest)
@@ -24,7 +24,7 @@ def prepare(db: sqlite3.Connection, seal: Seal) -> None:
         db.execute("UPDATE texts SET digest = ?, body = ? WHERE key = ?", (name, seal.seal(data, name), key))
 
 
-def some_turns(db: sqlite3.Connection, seal: Seal, after: int) -> tuple[int, int]:
+def some_turns(db: Connection, seal: Seal, after: int) -> tuple[int, int]:
     """Write the next turns behind the key `after`; the last one's key and how many they were, 0 at the end."""
     rows = db.execute("SELECT key FROM turns WHERE key > ? ORDER BY key LIMIT ?", (after, _AT_ONCE)).fetchall()
     for (key,) in rows:
@@ -32,7 +32,7 @@ def some_turns(db: sqlite3.Connection, seal: Seal, after: int) -> tuple[int, int
     return (rows[-1][0] if rows else after), len(rows)
 
 
-def _turn(db: sqlite3.Connection, seal: Seal, key: int) -> None:
+def _turn(db: Connection, seal: Seal, key: int) -> None:
     turn = reading.at(db, seal, key)
     if turn.status is TurnStatus.IN_PROGRESS:
         return  # its end is written soon enough

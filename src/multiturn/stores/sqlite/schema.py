@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from multiturn.errors import SchemaTooNew, StoreError
 
@@ -20,7 +20,21 @@ _CHECKPOINT_PAGES = 4000  # a busy page is then written to the file once for man
 _PAGE_BYTES = 8192  # a turn of a page or two of text shares it with others
 
 
-def connect(database: Path | None) -> sqlite3.Connection:
+class Connection(sqlite3.Connection):
+    """A connection, and the keys of the names that it has found among the texts; names stay where they are."""
+
+    def __init__(self, *settings: Any, **more: Any) -> None:
+        super().__init__(*settings, **more)
+        self.names: dict[str, int] = {}
+
+    def undo(self, statement: str) -> None:
+        """Roll back, if SQLite has not done so itself. What was found may have been written just now."""
+        self.names.clear()
+        if self.in_transaction:
+            self.execute(statement)
+
+
+def connect(database: Path | None) -> Connection:
     """A connection to the file, migrated to the newest schema; to a new database in memory for None.
 
     Raises `StoreError` where the file cannot be opened or is not a database, `SchemaTooNew` where a newer multiturn
@@ -28,7 +42,7 @@ def connect(database: Path | None) -> sqlite3.Connection:
     """
     target = ":memory:" if database is None else str(database)
     try:
-        connection = sqlite3.connect(target, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        connection = Connection(target, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise StoreError(f"cannot open the store {target}: {error}; does its folder exist?") from error
     try:

@@ -3,7 +3,6 @@ phrases, which keeps the index small."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 
 from multiturn.errors import SearchOff
@@ -12,15 +11,16 @@ from multiturn.stores.expressions import Expression
 from multiturn.stores.records import Found
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite import reading
+from multiturn.stores.sqlite.schema import Connection
 
 
-def add(db: sqlite3.Connection, key: int, text: str) -> None:
+def add(db: Connection, key: int, text: str) -> None:
     """Make a turn's words findable."""
     if text:
         db.execute("INSERT INTO said (rowid, text) VALUES (?, ?)", (key, _as_indexed(text)))
 
 
-def remove(db: sqlite3.Connection, seal: Seal, key: int) -> None:
+def remove(db: Connection, seal: Seal, key: int) -> None:
     """Forget an ended turn's words. The index keeps no text, so that it has to be told what to forget."""
     if not seal.on:
         text = reading.words_at(db, seal, key)
@@ -30,12 +30,10 @@ def remove(db: sqlite3.Connection, seal: Seal, key: int) -> None:
 
 def _as_indexed(text: str) -> str:
     """The text such that FTS5 finds the same words in it as we do; in ASCII it does so by itself."""
-    return expressions.fold(text) if text.isascii() else " ".join(expressions.words_of(text))
+    return text if text.isascii() else " ".join(expressions.words_of(text))
 
 
-def search(
-    db: sqlite3.Connection, seal: Seal, tenant: str, words: str, user: str | None, limit: int
-) -> tuple[Found, ...]:
+def search(db: Connection, seal: Seal, tenant: str, words: str, user: str | None, limit: int) -> tuple[Found, ...]:
     if seal.on:
         raise SearchOff("this store is encrypted, so that what was said in it cannot be searched")
     expression = expressions.parse(words)
@@ -50,7 +48,7 @@ def search(
     return tuple(found)
 
 
-def _candidates(db: sqlite3.Connection, tenant: str, expression: Expression, user: str | None) -> Iterator[int]:
+def _candidates(db: Connection, tenant: str, expression: Expression, user: str | None) -> Iterator[int]:
     """The keys of turns that have all the words, the newest first."""
     terms = [f'"{word}"' for word in expression.every_word] + [f'"{start}"*' for start in expression.beginnings]
     rows = db.execute(

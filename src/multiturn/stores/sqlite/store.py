@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import sqlite3
 import weakref
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
@@ -45,6 +44,7 @@ from multiturn.stores.sqlite import (
     live,
     locks,
     moving,
+    notes,
     reading,
     resealing,
     search,
@@ -52,7 +52,7 @@ from multiturn.stores.sqlite import (
     withdrawal,
 )
 from multiturn.stores.sqlite.runners import Runner
-from multiturn.stores.sqlite.schema import connect
+from multiturn.stores.sqlite.schema import Connection, connect
 from multiturn.stores.sqlite.worker import InlineWorker, Worker
 from multiturn.stores.tenants import Tenanted
 from multiturn.turns import Turn
@@ -114,6 +114,20 @@ class SQLiteStore(Tenanted):
     ) -> tuple[ConversationRecord, ...]:
         tenant = self._tenant
         return await self._read(lambda db: conversations.conversations(db, self._seal, tenant, filter, limit, after))
+
+    async def made(
+        self,
+        kind: str,
+        *,
+        filter: Filter = EVERYTHING,
+        limit: int = 100,
+        after: str | None = None,
+        newest_first: bool = False,
+    ) -> tuple[ConversationRecord, ...]:
+        seal, tenant = self._seal, self._tenant
+        return await self._read(
+            lambda db: conversations.made(db, seal, tenant, kind, filter, limit, after, newest_first)
+        )
 
     async def create(self, record: ConversationRecord) -> ConversationRecord:
         return await self._write(lambda db: conversations.create(db, self._seal, self._tenant, record))
@@ -228,6 +242,13 @@ class SQLiteStore(Tenanted):
 
     # --- finding ------------------------------------------------------------------------------------------------
 
+    def note(self, turn_id: str, digest: bytes) -> None:
+        seal, tenant = self._seal, self._tenant
+        self._writer.submit(lambda db: notes.note(db, seal, tenant, turn_id, digest), durable=False)
+
+    async def noted(self, digests: Sequence[bytes]) -> tuple[bytes, str] | None:
+        return await self._read(lambda db: notes.noted(db, self._seal, self._tenant, digests))
+
     async def search(self, words: str, *, user: str | None = None, limit: int = 20) -> tuple[Found, ...]:
         return await self._read(lambda db: search.search(db, self._seal, self._tenant, words, user, limit))
 
@@ -263,7 +284,7 @@ class SQLiteStore(Tenanted):
         freed_bytes = await self._write(deletion.shrink)
         return msgspec.structs.replace(total, freed_bytes=freed_bytes)
 
-    def _collect_some(self, db: sqlite3.Connection, retention: Retention) -> list[Collected]:
+    def _collect_some(self, db: Connection, retention: Retention) -> list[Collected]:
         due = deletion.due(db, self._tenant or None, retention, _COLLECTED_AT_ONCE)
         return [deletion.delete(db, self._seal, tenant, id, self._runner.is_gone) for tenant, id in due]
 
@@ -288,12 +309,12 @@ class SQLiteStore(Tenanted):
         if self._whole is None:
             await asyncio.to_thread(self._close)
 
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, work: Callable[[Connection], T]) -> T:
         if not self._recovery.done():
             await asyncio.wrap_future(self._recovery)
         return await self._reader.do(work)
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _write(self, work: Callable[[Connection], T]) -> T:
         return await self._writer.do(work)
 
 
@@ -308,10 +329,10 @@ def _workers(database: Path | None) -> tuple[Worker | InlineWorker, Worker | Inl
     )
 
 
-def _recovery(seal: Seal, runner: Runner) -> Callable[[sqlite3.Connection], None]:
+def _recovery(seal: Seal, runner: Runner) -> Callable[[Connection], None]:
     """What a store does first: end what crashed processes have left."""
 
-    def recover(db: sqlite3.Connection) -> None:
+    def recover(db: Connection) -> None:
         locks.recover(db, seal, runner.is_gone)
         runner.sweep()
 

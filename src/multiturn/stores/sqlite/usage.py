@@ -10,6 +10,7 @@ from multiturn.stores import days
 from multiturn.stores.records import Statistics, UsageBy, UsageRow
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite.places import text_at
+from multiturn.stores.sqlite.schema import Connection
 
 _BIGGEST = 10
 
@@ -23,7 +24,7 @@ _KINDS: Final = {
 
 
 def usage(
-    db: sqlite3.Connection, seal: Seal, tenant: str, by: UsageBy, since: float | None, until: float | None
+    db: Connection, seal: Seal, tenant: str, by: UsageBy, since: float | None, until: float | None
 ) -> tuple[UsageRow, ...]:
     rows = db.execute(
         f"""SELECT {_NAME[by]}, count(*), total(t.input_tokens), total(t.output_tokens), total(t.cached_tokens),
@@ -35,7 +36,7 @@ def usage(
     return days.in_order([_row(db, seal, by, row) for row in rows], by)
 
 
-def _row(db: sqlite3.Connection, seal: Seal, by: UsageBy, row: tuple[Any, ...]) -> UsageRow:
+def _row(db: Connection, seal: Seal, by: UsageBy, row: tuple[Any, ...]) -> UsageRow:
     name, turns, input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost_usd = row
     match by:
         case "model":
@@ -56,7 +57,7 @@ def _row(db: sqlite3.Connection, seal: Seal, by: UsageBy, row: tuple[Any, ...]) 
     )
 
 
-def statistics(db: sqlite3.Connection, tenant: str) -> Statistics:
+def statistics(db: Connection, tenant: str) -> Statistics:
     conversations, turns, attachments = db.execute(
         """SELECT (SELECT count(*) FROM conversations WHERE tenant = :tenant),
              (SELECT count(*) FROM turns WHERE tenant = :tenant),
@@ -82,7 +83,7 @@ def statistics(db: sqlite3.Connection, tenant: str) -> Statistics:
     )
 
 
-def _bytes_by_kind(db: sqlite3.Connection) -> dict[str, int]:
+def _bytes_by_kind(db: Connection) -> dict[str, int]:
     """From SQLite's own count of pages where it was built with one (dbstat); else only the whole."""
     (page, pages, free) = (
         db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")

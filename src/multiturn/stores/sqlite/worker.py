@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar, cast
 
 from multiturn.errors import MultiturnError, StoreError
-from multiturn.stores.sqlite.schema import patiently
+from multiturn.stores.sqlite.schema import Connection, patiently
 
 T = TypeVar("T")
-Connect = Callable[[], sqlite3.Connection]
+Connect = Callable[[], Connection]
 Outcome = tuple[Any, BaseException | None]
 
 _MOST_AT_ONCE = 256  # jobs in one transaction
@@ -31,7 +31,7 @@ class Job(Generic[T]):
     __slots__ = ("durable", "future", "loop", "work")
 
     def __init__(
-        self, work: Callable[[sqlite3.Connection], T], durable: bool, loop: asyncio.AbstractEventLoop | None = None
+        self, work: Callable[[Connection], T], durable: bool, loop: asyncio.AbstractEventLoop | None = None
     ) -> None:
         self.work = work
         self.durable = durable
@@ -45,19 +45,20 @@ class Worker:
     def __init__(self, connect: Connect, *, begin: str, name: str) -> None:
         self._connect = connect
         self._begin = begin
+        self._synchronous: str | None = None
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def do(self, work: Callable[[Connection], T]) -> T:
         """`work`'s result, when its transaction is on the disk."""
         job = Job(work, True, asyncio.get_running_loop())
         self._put(job)
         return await cast("asyncio.Future[T]", job.future)
 
-    def submit(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> Future[T]:
+    def submit(self, work: Callable[[Connection], T], *, durable: bool = True) -> Future[T]:
         """The future of `work`'s result, done when its transaction is committed: on the disk if `durable`, else in
         the operating system's hands, which outlive the process."""
         job = Job(work, durable)
@@ -81,7 +82,7 @@ class Worker:
             self._thread.join()
 
     def _run(self) -> None:
-        connection: sqlite3.Connection | None = None
+        connection: Connection | None = None
         while (jobs := self._next_jobs()) is not None:
             try:
                 connection = connection or self._connect()
@@ -110,17 +111,19 @@ class Worker:
             jobs.append(job)
         return jobs
 
-    def _commit(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> None:
-        durable = any(job.durable for job in jobs)
+    def _commit(self, connection: Connection, jobs: list[Job[Any]]) -> None:
+        synchronous = "FULL" if any(job.durable for job in jobs) else "NORMAL"
         try:
-            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            if synchronous != self._synchronous:
+                connection.execute(f"PRAGMA synchronous = {synchronous}")
+                self._synchronous = synchronous
             outcomes = self._together(connection, jobs)
         except BaseException as error:
             _fail(jobs, error)
         else:
             _resolve(jobs, outcomes)
 
-    def _together(self, connection: sqlite3.Connection, jobs: list[Job[Any]]) -> list[Outcome]:
+    def _together(self, connection: Connection, jobs: list[Job[Any]]) -> list[Outcome]:
         """Each job's outcome, in one transaction. Most of the time no job fails; where one does, all are undone and
         done again, each behind a savepoint of its own."""
         try:
@@ -133,18 +136,17 @@ class Worker:
             return [_attempt(connection, job) for job in jobs]
 
     @contextmanager
-    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+    def _transaction(self, connection: Connection) -> Iterator[None]:
         patiently(lambda: connection.execute(self._begin))
         try:
             yield
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            connection.undo("ROLLBACK")
             raise
 
 
-def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Outcome:
+def _attempt(connection: Connection, job: Job[Any]) -> Outcome:
     """The job's result or its error, its writes undone in that case."""
     connection.execute("SAVEPOINT job")
     try:
@@ -152,7 +154,7 @@ def _attempt(connection: sqlite3.Connection, job: Job[Any]) -> Outcome:
     except Exception as error:
         if not connection.in_transaction:  # SQLite itself has rolled everything back, as on a full disk
             raise
-        connection.execute("ROLLBACK TO job")
+        connection.undo("ROLLBACK TO job")
         return None, error
     finally:
         if connection.in_transaction:
@@ -199,27 +201,34 @@ class InlineWorker:
     """The same for a database in memory, which never waits for a disk: jobs run at once, in the calling thread."""
 
     def __init__(self, connect: Connect) -> None:
-        self._connection: sqlite3.Connection | None = connect()
+        self._connection: Connection | None = connect()
         self._lock = threading.Lock()
 
-    async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return self.submit(work).result()
+    async def do(self, work: Callable[[Connection], T]) -> T:
+        return self._done(work)
 
-    def submit(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> Future[T]:
+    def submit(self, work: Callable[[Connection], T], *, durable: bool = True) -> Future[T]:
         future: Future[T] = Future()
+        try:
+            future.set_result(self._done(work))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def _done(self, work: Callable[[Connection], T]) -> T:
         with self._lock:
             if self._connection is None:
-                future.set_exception(StoreError("the store is closed"))
-                return future
+                raise StoreError("the store is closed")
             try:
-                with self._connection:
-                    self._connection.execute("BEGIN")
-                    result = work(self._connection)
-            except Exception as error:
-                future.set_exception(_translated(error))
-            else:
-                future.set_result(result)
-        return future
+                self._connection.execute("BEGIN")
+                result = work(self._connection)
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                self._connection.undo("ROLLBACK")
+                if (translated := _translated(error)) is not error:
+                    raise translated from error
+                raise
+            return result
 
     def close(self) -> None:
         with self._lock:

@@ -1,3 +1,21 @@
+-- What a server needs: what a conversation was made for (see ConversationRecord), who may ask, turns that run in the
+-- background or were withdrawn, and turns that are found by what was said.
+
+ALTER TABLE conversations ADD COLUMN kind text;
+CREATE INDEX conversations_made ON conversations (tenant, id) WHERE kind = 'chat.completion'; -- records.LISTED
+
+-- Who may ask a server on this store: never the keys themselves. They are no tenant's, and are found by their own names.
+CREATE TABLE api_keys (
+  id text COLLATE "C" PRIMARY KEY,
+  digest bytea NOT NULL UNIQUE,           -- SHA-256 of the whole key
+  tenant text NOT NULL,
+  name text,
+  created_at double precision NOT NULL,
+  revoked_at double precision,
+  requests_per_minute integer,
+  tokens_per_minute integer
+);
+
 -- Turns that run in the background, from their beginning until their drafts are forgotten.
 CREATE TABLE background (
   tenant text NOT NULL,
@@ -16,9 +34,70 @@ CREATE INDEX background_to_stop ON background (tenant, tree, branch, position) W
 ALTER TABLE turns ADD COLUMN withdrawn boolean NOT NULL DEFAULT false;
 CREATE INDEX turns_withdrawn ON turns (tenant, tree) WHERE withdrawn;
 
+ALTER TABLE turns ADD COLUMN asked bytea; -- texts.digest: Turn.asked, where it is long
 
--- As they were, but that nothing begins at a turn that was withdrawn.
-CREATE OR REPLACE FUNCTION create_conversation(
+-- Turns that are found by what was said up to their end; the third kind of row that is found by its own name.
+CREATE TABLE noted (
+  tenant text NOT NULL,
+  digest bytea NOT NULL,
+  tree bigint NOT NULL,
+  branch integer NOT NULL,
+  position integer NOT NULL,
+  PRIMARY KEY (tenant, digest)
+);
+CREATE INDEX noted_by_turn ON noted (tenant, tree, branch, position);
+
+
+DROP FUNCTION enter, create_conversation, begin_turn;
+
+-- A turn's place, its tree held until the end of the transaction; NULL if it cannot be found.
+CREATE FUNCTION hold_turn(_tenant text, _turn text, OUT _tree bigint, OUT _branch integer, OUT _position integer)
+LANGUAGE plpgsql AS $$
+BEGIN
+  SELECT tree INTO _tree FROM turns WHERE tenant = _tenant AND id = _turn AND NOT withdrawn;
+  PERFORM 1 FROM trees WHERE tenant = _tenant AND tree = _tree FOR UPDATE;
+  SELECT tree, branch, position INTO _tree, _branch, _position
+    FROM turns WHERE tenant = _tenant AND id = _turn AND tree = _tree AND NOT withdrawn;
+END $$;
+
+-- The tree to begin a turn on, held: the conversation's own, or else its parent's or a new one, with the conversation
+-- on it. NULL if there is neither such a conversation nor such a parent.
+CREATE FUNCTION enter(
+  _tenant text, _conversation text, _user text, _metadata jsonb, _kind text, _now double precision, _parent text
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  _tree bigint;
+  _branch integer;
+  _position integer;
+BEGIN
+  LOOP
+    _tree := hold_tree(_tenant, _conversation);
+    IF _tree IS NOT NULL THEN
+      RETURN _tree;
+    END IF;
+    IF _parent IS NULL THEN
+      _tree := plant(_tenant, _conversation);
+    ELSE
+      SELECT * INTO _tree, _branch, _position FROM hold_turn(_tenant, _parent);
+      IF _tree IS NULL THEN
+        RETURN NULL;
+      END IF;
+      INSERT INTO names (tenant, id, tree) VALUES (_tenant, _conversation, _tree) ON CONFLICT DO NOTHING;
+      IF NOT FOUND THEN
+        _tree := NULL;
+      END IF;
+    END IF;
+    IF _tree IS NOT NULL THEN
+      INSERT INTO conversations (tenant, tree, id, user_id, head_branch, head_position, metadata, kind, created_at,
+                                 updated_at)
+        VALUES (_tenant, _tree, _conversation, _user, _branch, _position, _metadata, _kind, _now, _now);
+      RETURN _tree;
+    END IF;
+  END LOOP;
+END $$;
+
+-- As it was, with a conversation's kind.
+CREATE FUNCTION create_conversation(
   _tenant text, _id text, _user text, _head text, _model text, _instructions bytea, _instructions_body bytea,
   _metadata jsonb, _kind text, _created_at double precision, _updated_at double precision
 ) RETURNS text LANGUAGE plpgsql AS $$
@@ -33,11 +112,8 @@ BEGIN
       RETURN 'taken';
     END IF;
   ELSE
-    SELECT tree INTO _tree FROM turns WHERE tenant = _tenant AND id = _head AND NOT withdrawn;
-    PERFORM 1 FROM trees WHERE tenant = _tenant AND tree = _tree FOR UPDATE;
-    SELECT branch, position INTO _branch, _position
-      FROM turns WHERE tenant = _tenant AND id = _head AND tree = _tree AND NOT withdrawn;
-    IF NOT FOUND THEN
+    SELECT * INTO _tree, _branch, _position FROM hold_turn(_tenant, _head);
+    IF _tree IS NULL THEN
       RETURN 'no turn';
     END IF;
     INSERT INTO names (tenant, id, tree) VALUES (_tenant, _id, _tree) ON CONFLICT DO NOTHING;
@@ -53,10 +129,12 @@ BEGIN
   RETURN 'created';
 END $$;
 
-CREATE OR REPLACE FUNCTION begin_turn(
-  _tenant text, _conversation text, _user text, _metadata jsonb, _kind text, _turn text, _on_head boolean, _parent text, _key text,
-  _runner bigint, _now double precision, _begun_at double precision, _day integer, _status text, _model text,
-  _instructions bytea, _instructions_body bytea, _body bytea, _digests bytea[], _attachments bytea[],
+-- As it was, with a conversation's kind, and what was asked; nothing begins at a turn that was withdrawn.
+CREATE FUNCTION begin_turn(
+  _tenant text, _conversation text, _user text, _metadata jsonb, _kind text, _turn text, _on_head boolean,
+  _parent text, _key text, _runner bigint, _now double precision, _begun_at double precision, _day integer,
+  _status text, _model text, _instructions bytea, _instructions_body bytea, _asked bytea, _asked_body bytea,
+  _body bytea, _digests bytea[], _attachments bytea[],
   OUT _outcome text, OUT _above text, OUT _other text, OUT _holder bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -110,10 +188,11 @@ BEGIN
   SELECT * INTO _branch, _position FROM place_below(_tenant, _tree, _branch, _position);
 
   PERFORM keep_text(_tenant, _tree, _instructions, _instructions_body);
-  INSERT INTO turns
-    (tenant, tree, branch, position, id, conversation, status, answered, day, model, instructions, body)
-    VALUES
-    (_tenant, _tree, _branch, _position, _turn, _conversation, _status, false, _day, _model, _instructions, _body);
+  PERFORM keep_text(_tenant, _tree, _asked, _asked_body);
+  INSERT INTO turns (tenant, tree, branch, position, id, conversation, status, answered, day, model, instructions,
+                     asked, body)
+    VALUES (_tenant, _tree, _branch, _position, _turn, _conversation, _status, false, _day, _model, _instructions,
+            _asked, _body);
   PERFORM attach(_tenant, _tree, _branch, _position, _digests, _attachments);
   INSERT INTO running (tenant, tree, conversation, branch, position, runner)
     VALUES (_tenant, _tree, _conversation, _branch, _position, _runner);

@@ -1,3 +1,5 @@
+-- What a server needs.
+--
 -- Tenants: an id is one tenant's, and another may have the same. `''` is the tenant of whoever has none. A tree never
 -- crosses tenants, so that a turn's tenant is that of its conversation; it stands with the turn too, for looking it up.
 
@@ -28,6 +30,7 @@ DROP TABLE old_conversations;
 CREATE INDEX conversations_by_tree ON conversations (tree);
 CREATE INDEX conversations_by_update ON conversations (tenant, updated_at, id);
 CREATE INDEX conversations_by_user ON conversations (tenant, user, updated_at, id) WHERE user IS NOT NULL;
+CREATE INDEX conversations_made ON conversations (tenant, id) WHERE kind = 'chat.completion'; -- records.LISTED
 
 ALTER TABLE turns RENAME TO old_turns;
 DROP INDEX turns_by_instructions;
@@ -47,15 +50,20 @@ CREATE TABLE turns (
   reasoning_tokens INTEGER,
   cost_usd REAL,
   answered INTEGER,              -- texts.key: who answered and why it ended, where one message did
+  asked INTEGER,                 -- texts.key: Turn.asked, where it is long
   body BLOB NOT NULL,            -- see stores/rows.py
   UNIQUE (id, tenant)
 );
 INSERT INTO turns
   SELECT key, id, '', conversation, instructions, status, day, model, input_tokens, output_tokens, cached_tokens,
-    cache_write_tokens, reasoning_tokens, cost_usd, answered, body
+    cache_write_tokens, reasoning_tokens, cost_usd, answered, NULL, body
   FROM old_turns ORDER BY key;
 DROP TABLE old_turns;
 CREATE INDEX turns_by_instructions ON turns (instructions) WHERE instructions IS NOT NULL;
+CREATE INDEX turns_by_asked ON turns (asked) WHERE asked IS NOT NULL;
+
+ALTER TABLE texts ADD COLUMN is_name INTEGER NOT NULL DEFAULT 0; -- a model's and the like, which stays
+UPDATE texts SET is_name = 1 WHERE key IN (SELECT model FROM turns UNION SELECT answered FROM turns);
 
 -- Who may ask a server on this store: never the keys themselves.
 CREATE TABLE api_keys (
@@ -68,3 +76,30 @@ CREATE TABLE api_keys (
   requests_per_minute INTEGER,
   tokens_per_minute INTEGER
 );
+
+-- Turns that run in the background, from their beginning until their drafts are forgotten.
+CREATE TABLE background (
+  turn INTEGER PRIMARY KEY,              -- turns.key
+  cancelled INTEGER NOT NULL DEFAULT 0,  -- whether it was asked to stop
+  ended_at REAL
+);
+CREATE INDEX background_by_end ON background (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX background_to_stop ON background (turn) WHERE cancelled AND ended_at IS NULL;
+
+-- Turns that are not found by their ids any more, but stay for those that follow them.
+CREATE TABLE withdrawn (
+  turn INTEGER PRIMARY KEY,              -- turns.key
+  tree INTEGER NOT NULL
+);
+CREATE INDEX withdrawn_by_tree ON withdrawn (tree);
+
+-- Turns that are found by what was said up to their end.
+CREATE TABLE noted (
+  digest BLOB NOT NULL,
+  tenant TEXT NOT NULL,
+  turn INTEGER NOT NULL,                 -- turns.key
+  PRIMARY KEY (digest, tenant)
+) WITHOUT ROWID;
+CREATE INDEX noted_by_turn ON noted (turn);
+
+INSERT INTO said (said, rank) VALUES ('automerge', 4); -- a little bigger than with 2, for less work
