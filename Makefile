@@ -39,6 +39,7 @@ bench: setup
 	$(BIN)/python benchmarks/store_throughput.py
 	$(BIN)/python benchmarks/agent_loop.py
 	$(BIN)/python benchmarks/window.py
+	$(BIN)/python benchmarks/server.py
 
 docs: setup
 	$(BIN)/mkdocs build --strict

@@ -278,7 +278,9 @@ class Exchange:
         exchanges, observers = self._exchanges, self._exchanges.observers
         exchanges.running.add(self)
         late = TotalTimedOut(f"the answer took longer than {exchanges.longest_s:g} s, which is the most here")
-        timer = asyncio.get_running_loop().call_later(exchanges.longest_s, self.stop, late)
+        timer = None  # what runs in the background is ended there
+        if not self.asked.background:
+            timer = asyncio.get_running_loop().call_later(exchanges.longest_s, self.stop, late)
         for observer in observers:
             observer.began(self)
         try:
@@ -315,7 +317,8 @@ class Exchange:
             raise
         finally:
             self._reader = None
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
             exchanges.running.discard(self)
             for observer in observers:
                 observer.ended(self, failed)

@@ -50,7 +50,7 @@ _QUESTIONS = {
         SELECT id FROM withdrawn w JOIN turns t ON t.key = w.turn
         WHERE NOT EXISTS (SELECT 1 FROM turns WHERE key = w.turn + 1)
         AND NOT EXISTS (SELECT 1 FROM branches b JOIN turns c ON c.key BETWEEN b.key << 24 AND (b.key << 24) + 16777215
-          WHERE b.tree = w.tree AND b.parent = w.turn)""",
+          WHERE b.parent = w.turn AND b.tree = (SELECT tree FROM branches WHERE key = w.turn >> 24))""",
     "conversation {} stands on a turn that was withdrawn": """
         SELECT id FROM conversations WHERE head IN (SELECT turn FROM withdrawn)
         OR latest IN (SELECT turn FROM withdrawn)""",
@@ -59,9 +59,10 @@ _QUESTIONS = {
     "attachment {} is nobody's": """
         SELECT hex(digest) FROM attachments a WHERE NOT EXISTS (SELECT 1 FROM attached WHERE digest = a.digest)""",
     "a text of turn {} is not there": """
-        SELECT id FROM turns t WHERE instructions NOT IN (SELECT key FROM texts)
-        OR asked NOT IN (SELECT key FROM texts) OR model NOT IN (SELECT key FROM texts WHERE is_name)
-        OR answered NOT IN (SELECT key FROM texts WHERE is_name)""",
+        SELECT id FROM (
+          SELECT id, instructions AS text, 0 AS is_name FROM turns UNION ALL SELECT id, asked, 0 FROM turns
+          UNION ALL SELECT id, model, 1 FROM turns UNION ALL SELECT id, answered, 1 FROM turns) has
+        WHERE text IS NOT NULL AND NOT EXISTS (SELECT 1 FROM texts WHERE key = has.text AND is_name >= has.is_name)""",
     "text {} is nobody's": """
         SELECT key FROM texts x WHERE NOT is_name AND NOT EXISTS (SELECT 1 FROM turns WHERE instructions = x.key)
         AND NOT EXISTS (SELECT 1 FROM turns WHERE asked = x.key)

@@ -192,7 +192,11 @@ def _drop_withdrawn(db: Connection, seal: Seal, tree: int) -> Collected:
     """Drop the tree's withdrawn turns that nobody follows any more."""
     turns = attachments = 0
     while True:
-        withdrawn = db.execute("SELECT turn FROM withdrawn WHERE tree = ?", (tree,)).fetchall()
+        withdrawn = db.execute(
+            """SELECT w.turn FROM branches b JOIN withdrawn w ON w.turn BETWEEN b.key << 24 AND (b.key << 24) + 16777215
+               WHERE b.tree = ?""",
+            (tree,),
+        ).fetchall()
         alone = [key for (key,) in withdrawn if not has_children(db, key)]
         if not alone:
             return Collected(turns=turns, attachments=attachments)

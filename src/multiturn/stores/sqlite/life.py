@@ -50,10 +50,11 @@ def begin(
         )
     else:
         db.execute(
-            "UPDATE conversations SET latest = ?, model = ?, instructions = nullif(?, 0), updated_at = ? WHERE key = ?",
-            (place, turn.model, instructions or 0, turn.created_at, conversation),
+            "UPDATE conversations SET latest = ?, model = ?, updated_at = ? WHERE key = ?",
+            (place, turn.model, turn.created_at, conversation),
         )
-        if row.instructions not in (None, instructions):
+        if instructions != row.instructions:
+            db.execute("UPDATE conversations SET instructions = ? WHERE key = ?", (instructions, conversation))
             deletion.drop_texts(db, [row.instructions])
     writing.insert(db, seal, tenant, place, conversation, instructions, turn)
     db.execute("INSERT INTO running (turn, conversation, runner) VALUES (?, ?, ?)", (place, conversation, runner))

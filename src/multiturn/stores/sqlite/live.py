@@ -87,7 +87,7 @@ def cancelled(db: Connection, is_own: Callable[[str], bool]) -> frozenset[str]:
     found = db.execute(
         """SELECT t.id, r.runner FROM background b JOIN turns t ON t.key = b.turn
            JOIN running r ON r.conversation = t.conversation AND r.turn = t.key
-           WHERE b.cancelled AND b.ended_at IS NULL"""
+           WHERE b.ended_at IS NULL AND b.cancelled = 1"""
     )
     return frozenset(id for id, runner in found if is_own(runner))
 

@@ -20,7 +20,7 @@ def withdraw(db: Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) 
     deletion.step_back(db, tree_of(db, key), [key], deletion.above(db, key))
     for table in ("keys", "deltas", "background", "noted"):
         db.execute(f"DELETE FROM {table} WHERE turn = ?", (key,))
-    db.execute("INSERT INTO withdrawn (turn, tree) VALUES (?, ?)", (key, tree_of(db, key)))
+    db.execute("INSERT INTO withdrawn (turn) VALUES (?)", (key,))
 
 
 def _refuse_while_running(db: Connection, seal: Seal, key: int, is_gone: IsGone) -> None:

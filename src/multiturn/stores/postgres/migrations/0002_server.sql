@@ -45,7 +45,7 @@ CREATE TABLE noted (
   position integer NOT NULL,
   PRIMARY KEY (tenant, digest)
 );
-CREATE INDEX noted_by_turn ON noted (tenant, tree, branch, position);
+CREATE INDEX noted_by_turn ON noted (tree, branch, position); -- no tenant: it is not what to look a digest up with
 
 
 DROP FUNCTION enter, create_conversation, begin_turn;

@@ -30,6 +30,7 @@ DROP TABLE old_conversations;
 CREATE INDEX conversations_by_tree ON conversations (tree);
 CREATE INDEX conversations_by_update ON conversations (tenant, updated_at, id);
 CREATE INDEX conversations_by_user ON conversations (tenant, user, updated_at, id) WHERE user IS NOT NULL;
+CREATE INDEX conversations_by_instructions ON conversations (instructions) WHERE instructions IS NOT NULL;
 CREATE INDEX conversations_made ON conversations (tenant, id) WHERE kind = 'chat.completion'; -- records.LISTED
 
 ALTER TABLE turns RENAME TO old_turns;
@@ -75,7 +76,7 @@ CREATE TABLE api_keys (
   revoked_at REAL,
   requests_per_minute INTEGER,
   tokens_per_minute INTEGER
-);
+) WITHOUT ROWID;
 
 -- Turns that run in the background, from their beginning until their drafts are forgotten.
 CREATE TABLE background (
@@ -83,15 +84,12 @@ CREATE TABLE background (
   cancelled INTEGER NOT NULL DEFAULT 0,  -- whether it was asked to stop
   ended_at REAL
 );
-CREATE INDEX background_by_end ON background (ended_at) WHERE ended_at IS NOT NULL;
-CREATE INDEX background_to_stop ON background (turn) WHERE cancelled AND ended_at IS NULL;
+CREATE INDEX background_by_end ON background (ended_at, cancelled);
 
 -- Turns that are not found by their ids any more, but stay for those that follow them.
 CREATE TABLE withdrawn (
-  turn INTEGER PRIMARY KEY,              -- turns.key
-  tree INTEGER NOT NULL
+  turn INTEGER PRIMARY KEY               -- turns.key
 );
-CREATE INDEX withdrawn_by_tree ON withdrawn (tree);
 
 -- Turns that are found by what was said up to their end.
 CREATE TABLE noted (
@@ -101,5 +99,3 @@ CREATE TABLE noted (
   PRIMARY KEY (digest, tenant)
 ) WITHOUT ROWID;
 CREATE INDEX noted_by_turn ON noted (turn);
-
-INSERT INTO said (said, rank) VALUES ('automerge', 4); -- a little bigger than with 2, for less work
