@@ -30,7 +30,7 @@ def file_of_version_2(file: Path, said: Turn, running: Turn) -> None:
     for step in sqlite_schema._migrations()[:2]:
         for statement in sqlite_schema._statements(step):
             db.execute(statement)
-    for key, text in enumerate((b"be brief", b"m", _answered(said)), start=1):
+    for key, text in enumerate((b"be brief", b"m", _answered(said), b"left over"), start=1):
         db.execute("INSERT INTO texts VALUES (?, ?, ?)", (key, Plain().digest(text), text))
     db.execute(
         "INSERT INTO conversations VALUES (4, 'c', 4, 'u', ?, ?, 'm', 1, '{\"k\":\"v\"}', 1.0, 2.0)", (HEAD, HEAD + 1)

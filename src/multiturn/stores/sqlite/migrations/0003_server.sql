@@ -65,6 +65,9 @@ CREATE INDEX turns_by_asked ON turns (asked) WHERE asked IS NOT NULL;
 
 ALTER TABLE texts ADD COLUMN is_name INTEGER NOT NULL DEFAULT 0; -- a model's and the like, which stays
 UPDATE texts SET is_name = 1 WHERE key IN (SELECT model FROM turns UNION SELECT answered FROM turns);
+DELETE FROM texts WHERE NOT is_name -- left over from conversations that have other instructions now
+  AND NOT EXISTS (SELECT 1 FROM turns WHERE instructions = texts.key)
+  AND NOT EXISTS (SELECT 1 FROM conversations WHERE instructions = texts.key);
 
 -- Who may ask a server on this store: never the keys themselves.
 CREATE TABLE api_keys (
