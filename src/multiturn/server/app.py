@@ -52,6 +52,7 @@ def routes(service: Service) -> list[BaseRoute]:
 def create_app(settings: ServerSettings) -> Application:
     """The ASGI application of one process, with its service as `app.state.service`. Nothing is opened before it
     starts."""
+    importlib.import_module("multiturn.models.http")  # half a second that no request should wait
     upstreams = Upstreams(settings.routes, settings.upstreams, allow_providers=bool(settings.allow_providers))
     watching = observing.Watching(settings, [card.id for card in upstreams.names()])
     store = watching.timed(open_store(settings.store))
@@ -60,7 +61,6 @@ def create_app(settings: ServerSettings) -> Application:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await store.recover()
-        importlib.import_module("multiturn.models.http")  # half a second that no request should wait
         grpc = await _grpc(service)
         chores = asyncio.gather(
             _sweep(service), service.background.sweep(), watching.sample(service, every_s=_SAMPLE_EVERY_S)
@@ -162,12 +162,12 @@ def serve(settings: ServerSettings) -> None:
     """Run the server until it is told to stop. SIGTERM and Ctrl-C drain it: nothing new begins, what runs has
     `drain_s` seconds to end. Raises `MultiturnError` where it cannot start."""
     logs.configure(settings.log)
-    _spare_the_collector()
     if settings.workers > 1:
         _serve_by_many(settings)
         return
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn, once it has ended well, raises it again
     server = _Server(uvicorn.Config(create_app(settings), **_options(settings)))
+    _spare_the_collector()
     server.run()
     if not server.started:
         raise SystemExit(3)
@@ -188,14 +188,14 @@ def from_environment() -> Application:
     """The application of one of several processes."""
     settings = msgspec.json.decode(os.environ[_SETTINGS], type=ServerSettings)
     logs.configure(settings.log)
+    app = create_app(settings)
     _spare_the_collector()
-    return create_app(settings)
+    return app
 
 
 def _spare_the_collector() -> None:
-    """What is there at the start is never garbage, and the values of a turn form no cycles: looking for some after
-    every 700 objects would take a tenth of the time."""
-    importlib.import_module("multiturn.models.http")
+    """What is there at the start is never garbage, and the values of a turn form no cycles: do not look for some after
+    every 700 objects."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

@@ -277,10 +277,9 @@ class Exchange:
         failed: BaseException | None = None
         exchanges, observers = self._exchanges, self._exchanges.observers
         exchanges.running.add(self)
-        late = TotalTimedOut(f"the answer took longer than {exchanges.longest_s:g} s, which is the most here")
         timer = None  # what runs in the background is ended there
         if not self.asked.background:
-            timer = asyncio.get_running_loop().call_later(exchanges.longest_s, self.stop, late)
+            timer = asyncio.get_running_loop().call_later(exchanges.longest_s, self._too_long)
         for observer in observers:
             observer.began(self)
         try:
@@ -331,6 +330,10 @@ class Exchange:
         except Exception as error:
             await self._written.fail(error)
             raise
+
+    def _too_long(self) -> None:
+        longest_s = self._exchanges.longest_s
+        self.stop(TotalTimedOut(f"the answer took longer than {longest_s:g} s, which is the most here"))
 
     def stop(self, why: MultiturnError) -> None:
         """End it, by cancelling the task that waits for the model; one that is at something else finds out after. Who
