@@ -334,6 +334,12 @@ def test_a_wrong_item_is_refused_by_its_place(items: Sequence[Mapping[str, Any]]
     assert str(caught.value).startswith(problem)
 
 
+def test_a_field_that_is_there_twice_is_refused_where_one_of_them_is_wrong() -> None:
+    item = b'{"type":"function_call","id":true,"call_id":"call_1","name":"f","arguments":"{}","id":null}'
+    with pytest.raises(InvalidInput, match=r"^input\[0\]: Expected `str \| null`, got `bool`"):
+        decode_request(b'{"model":"m","input":[%s]}' % item)
+
+
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 

@@ -28,7 +28,7 @@ def typescript(tools: Iterable[ToolSpec], *, joined: bool) -> str:
         if tool.description:
             lines.append("// " + cleandoc(tool.description))
         schema = _decoded(tool.parameters)
-        fields = "\n".join(_fields(schema, 0, end))
+        fields = "\n".join(_fields(schema if isinstance(schema, dict) else {}, 0, end))
         lines += [f"type {tool.name} = " + (f"(_: {{\n{fields}{end}}}) => any;" if fields else "() => any;"), ""]
     return "\n".join([*lines, "} // namespace functions"])
 
@@ -36,7 +36,7 @@ def typescript(tools: Iterable[ToolSpec], *, joined: bool) -> str:
 def json(tool: ToolSpec) -> str:
     """One tool as the JSON that is sent, but for `additionalProperties: false`, which adds nothing to what recorded
     requests of Gemini and Claude were counted for."""
-    parameters = _open(msgspec.json.decode(tool.parameters))  # without the spaces of whoever wrote it
+    parameters = _open(_decoded(tool.parameters))  # without the spaces of whoever wrote it
     return msgspec.json.encode({"name": tool.name, "description": tool.description, "parameters": parameters}).decode()
 
 
@@ -47,9 +47,11 @@ def _open(schema: Any) -> Any:
     return [_open(each) for each in schema] if isinstance(schema, list) else schema
 
 
-def _decoded(schema: msgspec.Raw) -> Schema:
-    found = msgspec.json.decode(schema)
-    return found if isinstance(found, dict) else {}
+def _decoded(schema: msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(schema)
+    except ValueError:  # a number too large, for one: whoever is asked says so
+        return {}
 
 
 def _fields(schema: Schema, depth: int, end: str) -> Iterator[str]:

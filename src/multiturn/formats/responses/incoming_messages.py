@@ -98,7 +98,10 @@ def to_messages(
         return (Message("user", (Text(text=input),) if input else ()),)
     reading = _Reading(provider, items, known)
     for nth, item in enumerate(input):
-        reading.add(item, f"{place}[{nth}]")
+        try:
+            reading.add(item, f"{place}[{nth}]")
+        except msgspec.ValidationError as error:  # of a field that is there twice, each time of another type
+            raise InvalidInput(f"{place}[{nth}]: {error}") from error
     return reading.messages()
 
 

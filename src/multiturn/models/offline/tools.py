@@ -163,7 +163,11 @@ def _again(dialogue: Dialogue, tools: dict[str, ToolSpec]) -> ToolSpec | None:
 def _planned(tool: ToolSpec, text: str, dialogue: Dialogue) -> Iterator[tuple[str, str]]:
     """One call, or one for each member of a list where the tool takes one: `in Paris and London`."""
     clues = Clues(text, dialogue.facts, verbs=tool.name)
-    first = Filler(msgspec.json.decode(tool.parameters), clues, text_for=lambda name: clues.guess()).fill()
+    try:
+        schema = msgspec.json.decode(tool.parameters)
+    except ValueError as error:  # a number too large, for one
+        raise RequestRejected(f"the parameters of {tool.name!r} cannot be read: {error}", provider="offline") from error
+    first = Filler(schema, clues, text_for=lambda name: clues.guess()).fill()
     if not isinstance(first, dict):
         first = {}
     for changed in _each(first, clues):
