@@ -8,6 +8,7 @@
       NotFound                no such conversation or turn                   (also a LookupError)
       ConversationBusy        another send runs on this conversation
       Unauthorized            the server wants an API key, and got none that is valid
+      GoingDown               the server is being stopped
       ModelError              the model, or the way to it, failed; the turn is kept as `failed`
         AuthenticationFailed    401, 403: the key is wrong or may not do this
         ModelNotFound           404: no such model or no such address
@@ -87,6 +88,16 @@ class ConversationBusy(MultiturnError):
 
 class Unauthorized(MultiturnError):
     """Who calls the server has no API key, or one that is not known or revoked, which is all the same to them."""
+
+
+class GoingDown(MultiturnError):
+    """The server is being stopped: nothing new begins, and what ran for too long was ended. Another one, or this one
+    after `retry_after_s` seconds, answers."""
+
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("the server is going down; ask again: another one, or this one in a moment, answers")
 
 
 class ModelError(MultiturnError):

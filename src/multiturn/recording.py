@@ -52,8 +52,9 @@ from multiturn.stores.base import Store
 from multiturn.stores.records import Head
 from multiturn.turns import Fault, Totals, Turn, TurnStatus, finished, in_order, pending_calls
 
-_DRAFT_EVERY_S = 0.1  # how much of a stream a crash may lose
-_FOLLOWED_EVERY_S = 0.02  # and how far behind others may be who follow it
+_DRAFT_EVERY_S = 0.1  # how much of a stream a crash may lose, as long as few run at once
+_MOST_DRAFTS_A_S = 1000.0  # of all that run in this process
+_FOLLOWED_EVERY_S = 0.02  # how far behind others may be who follow a turn in the background
 _POLL_S = 0.005  # how often a send that waits asks whether it may; only the first in line asks the store
 
 
@@ -61,10 +62,14 @@ class Recording:
     """One turn in progress. Made by `begin` or `reopen`, or without a store; ended by the first of `end`, `pause`,
     `interrupt` and `fail`; a later one gives back the turn as it ended."""
 
+    _streaming: ClassVar[set[Recording]] = set()  # those of this process that write drafts
+
     def __init__(self, store: Store | None, turn: Turn, model: Model) -> None:
         self.turn = turn
         self.before = Totals()
         self.state: dict[str, Any] | None = None
+        self.stopped_by: Exception | None = None
+        """Why the run is being broken off, where it is not its reader who does that."""
         self._store = store
         self._said = list(turn.output)
         self._started = set(turn.calls_started)
@@ -92,16 +97,21 @@ class Recording:
         """Remember a piece. The store has it at once if the last one is a while ago, else before long."""
         self._fold.add(delta)
         self._draft.append(delta)
-        if self._next_draft is None:
+        if self._next_draft is None and self._store is not None:
             self._write_draft()
 
     def _write_draft(self) -> None:
         self._next_draft = None
-        if self._draft and self._store is not None:
-            self._store.append(self.turn.id, self._draft)
-            self._draft = []
-            every_s = _FOLLOWED_EVERY_S if self.turn.background else _DRAFT_EVERY_S
-            self._next_draft = asyncio.get_running_loop().call_later(every_s, self._write_draft)
+        if not self._draft or self._store is None:
+            self._streaming.discard(self)
+            return
+        self._store.append(self.turn.id, self._draft)
+        self._draft = []
+        self._streaming.add(self)
+        every_s = max(_DRAFT_EVERY_S, len(self._streaming) / _MOST_DRAFTS_A_S)
+        if self.turn.background:
+            every_s = _FOLLOWED_EVERY_S
+        self._next_draft = asyncio.get_running_loop().call_later(every_s, self._write_draft)
 
     def _write_rest(self) -> None:
         """Those who follow a turn see every piece of it, also where what is written next makes it superfluous."""
@@ -168,6 +178,12 @@ class Recording:
         """End the turn as the caller left it, with what was said so far."""
         return await self._end(TurnStatus.INCOMPLETE, closed(self._so_far()), reason="interrupted")
 
+    async def break_off(self) -> Turn:
+        """End the turn as its reader left it; as failed, where it is an error that stops it."""
+        if self.stopped_by is None or isinstance(self.stopped_by, RunCancelled):
+            return await self.interrupt()
+        return await self.fail(self.stopped_by)
+
     async def fail(self, error: Exception) -> Turn:
         """End the turn as failed, with the text so far; the head stays."""
         fault = Fault(kind=type(error).__name__, message=str(error))
@@ -194,6 +210,7 @@ class Recording:
             return self.turn
         if self._next_draft is not None:
             self._next_draft.cancel()
+            self._streaming.discard(self)
         self._write_rest()
         ended = finished(
             msgspec.structs.replace(self.turn, state=self._state_at_end(status, reason)),
@@ -300,7 +317,7 @@ async def recorded(run: Run, written: Recording, cancel: Cancel | None = None) -
         raise
     except BaseException:  # the task was cancelled, or the reader went away
         written.catch_up(run.said)
-        await written.interrupt()
+        await written.break_off()
         raise
 
 

@@ -365,7 +365,7 @@ def test_what_ran_when_its_server_was_stopped_has_failed_and_says_so(
     response = client.responses.retrieve(begun.id)
     assert response.status == "failed"
     assert response.error is not None
-    assert "the server was stopped" in response.error.message
+    assert "the server is going down" in response.error.message
     assert response.output_text == "one two "
     assert events(client, begun.id)[-1]["type"] == "response.failed"
 

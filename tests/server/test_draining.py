@@ -150,7 +150,7 @@ def test_meanwhile_it_is_not_ready_and_lets_nobody_in(tmp_path: Path, upstream: 
         assert process.ends() == 0
 
 
-def test_a_stream_that_takes_too_long_is_told_and_its_turn_is_incomplete(tmp_path: Path, upstream: Upstream) -> None:
+def test_a_stream_that_takes_too_long_is_told_and_its_turn_has_failed(tmp_path: Path, upstream: Upstream) -> None:
     upstream.script(hang_after(2, "one ", "two ", "three"))
     with serving(tmp_path, upstream, drain_s=0.3) as process:
         with streaming(process) as lines:
@@ -159,13 +159,11 @@ def test_a_stream_that_takes_too_long_is_told_and_its_turn_is_incomplete(tmp_pat
         assert "going down" in json.loads(failed.removeprefix("data:"))["response"]["error"]["message"]
         assert process.ends() == 0
         (turn,) = process.turns()
-        assert (turn.status.value, turn.reason) == ("incomplete", "interrupted")
+        assert (turn.status.value, turn.error and turn.error.kind) == ("failed", "GoingDown")
         assert turn.text.startswith("one")
 
 
-def test_an_answer_that_takes_too_long_is_refused_and_its_turn_is_incomplete(
-    tmp_path: Path, upstream: Upstream
-) -> None:
+def test_an_answer_that_takes_too_long_is_refused_and_its_turn_has_failed(tmp_path: Path, upstream: Upstream) -> None:
     upstream.script(hang(), hang())
     with serving(tmp_path, upstream, drain_s=0.3) as process, ThreadPoolExecutor() as pool:
         chat = {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "store": True}
@@ -178,7 +176,8 @@ def test_an_answer_that_takes_too_long_is_refused_and_its_turn_is_incomplete(
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
             assert "going down" in answer.json()["error"]["message"]
         assert process.ends() == 0
-        assert [(turn.status.value, turn.reason) for turn in process.turns()] == [("incomplete", "interrupted")] * 2
+        ends = [(turn.status.value, turn.error and turn.error.kind) for turn in process.turns()]
+        assert ends == [("failed", "GoingDown")] * 2
 
 
 def test_one_that_waits_for_another_turn_is_refused_too(tmp_path: Path, upstream: Upstream) -> None:
@@ -193,7 +192,7 @@ def test_one_that_waits_for_another_turn_is_refused_too(tmp_path: Path, upstream
         process.tell(signal.SIGTERM)
         assert [first.result().status_code, second.result().status_code] == [503, 503]
         assert process.ends() == 0
-        assert all(turn.status.value == "incomplete" for turn in process.turns())
+        assert all(turn.status.value == "failed" for turn in process.turns())
         assert len(upstream.requests) == 1
 
 
@@ -282,7 +281,7 @@ def test_many_processes_tell_what_takes_too_long(tmp_path: Path, upstream: Upstr
             assert any("response.failed" in line for line in lines)
         process.ends()
         (turn,) = process.turns()
-        assert turn.status.value == "incomplete"
+        assert turn.status.value == "failed"
 
 
 def test_many_processes_show_their_figures_together(tmp_path: Path, upstream: Upstream) -> None:

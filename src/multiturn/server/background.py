@@ -6,16 +6,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from multiturn.deltas import Answer, Delta
-from multiturn.errors import InvalidInput, ModelError, MultiturnError, RunCancelled, TotalTimedOut
-from multiturn.models.base import Model
-from multiturn.notices import Notice
-from multiturn.request import Request
+from multiturn.errors import GoingDown, InvalidInput, MultiturnError, RunCancelled
 from multiturn.server.auth import Caller
 from multiturn.server.exchange import Exchange, Exchanges
 from multiturn.server.settings.values import ServerSettings
@@ -39,7 +34,6 @@ class Background:
         self._exchanges = exchanges
         self._most = settings.background.concurrency
         self._keep_s = max(settings.background.keep_drafts_s, _LEAST_KEPT_S)
-        self._longest_s = settings.limits.stream_s
         self._draining = draining
         self._waiting: dict[str, _Job] = {}  # by the turns' ids, in the order in which they came
         self._running: dict[str, _Job] = {}
@@ -56,7 +50,7 @@ class Background:
 
     def start(self, exchange: Exchange, then: Callable[[], None] | None = None) -> None:
         """Let it run, now or when it is its turn. `then` is called when it has come to its own end."""
-        self._waiting[exchange.turn.id] = _Job(exchange, self._exchanges, then)
+        self._waiting[exchange.turn.id] = _Job(exchange, then)
         self._fill()
 
     def is_queued(self, turn_id: str) -> bool | None:
@@ -68,7 +62,7 @@ class Background:
         if turn_id in self._waiting:
             self._launch(turn_id)  # which ends before its model is asked
         if turn_id in self._running:
-            self._running[turn_id].model.end(RunCancelled("the run was cancelled"))
+            self._running[turn_id].exchange.stop(RunCancelled("the run was cancelled"))
 
     def _fill(self) -> None:
         while self._waiting and len(self._running) < self._most and not self._draining.is_set():
@@ -79,8 +73,6 @@ class Background:
         job.task = asyncio.create_task(self._run(turn_id, job), context=job.context)
 
     async def _run(self, turn_id: str, job: _Job) -> None:
-        late = TotalTimedOut(f"the answer took longer than {self._longest_s:g} s, which is the most here")
-        timer = asyncio.get_running_loop().call_later(self._longest_s, job.model.end, late)
         try:
             await job.exchange.ended()
             if job.then is not None:
@@ -90,7 +82,6 @@ class Background:
         except Exception:
             _log.exception("a turn in the background failed")
         finally:
-            timer.cancel()
             del self._running[turn_id]
             self._fill()
 
@@ -99,7 +90,7 @@ class Background:
         self._waiting.clear()
         left = [job.task for job in self._running.values() if job.task is not None]
         for job in self._running.values():
-            job.model.end(_stopped())
+            job.exchange.stop(GoingDown())
         await asyncio.gather(*left, return_exceptions=True)
 
     # --- what other nodes have to do with ---------------------------------------------------------------------------
@@ -158,59 +149,8 @@ class Background:
 class _Job:
     """A turn that waits or runs, in the context of the request that began it."""
 
-    def __init__(self, exchange: Exchange, exchanges: Exchanges, then: Callable[[], None] | None) -> None:
+    def __init__(self, exchange: Exchange, then: Callable[[], None] | None) -> None:
         self.exchange = exchange
         self.then = then
         self.task: asyncio.Task[None] | None = None
         self.context: Context = copy_context()
-        self.model = exchange.model = _Endable(exchange.model, exchanges)
-
-
-def _stopped() -> ModelError:
-    return ModelError("the server was stopped before this answer had ended; ask again")
-
-
-class _Endable:
-    """A model whose answer can be ended from outside, as if the model had failed with that error."""
-
-    def __init__(self, model: Model, exchanges: Exchanges) -> None:
-        self.provider, self.name = model.provider, model.name
-        self.format = getattr(model, "format", None)
-        self.inputs = getattr(model, "inputs", None)
-        self._model = model
-        self._exchanges = exchanges
-        self._error: Exception | None = None
-        self._reader: asyncio.Task[Any] | None = None  # who waits for the model
-
-    def end(self, error: Exception) -> None:
-        """End it with this error, now or as soon as it is asked."""
-        if self._error is None:
-            self._error = error
-            if self._reader is not None:
-                self._reader.cancel()
-
-    async def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
-        """As `Model.answer` says."""
-        me = asyncio.current_task()
-        assert me is not None
-        try:
-            async with aclosing(self._model.answer(request)) as items:
-                if self._error is not None:
-                    raise self._error
-                self._reader = me
-                async for item in items:
-                    self._reader = None
-                    yield item
-                    if self._error is not None:
-                        raise self._error
-                    self._reader = me
-        except asyncio.CancelledError:
-            error = self._error or (_stopped() if self._exchanges.stopped else None)
-            if error is None or me.uncancel():
-                raise
-            raise error from None
-        finally:
-            self._reader = None
-
-    async def aclose(self) -> None:
-        await self._model.aclose()

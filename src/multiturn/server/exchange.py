@@ -18,7 +18,7 @@ from multiturn.context.framing import Framing
 from multiturn.context.policies import KeepAll
 from multiturn.context.window import Window
 from multiturn.deltas import Answer, CallsStarted, Delta, Said, TextDelta
-from multiturn.errors import ConversationBusy, MultiturnError, NotFound, RunCancelled, TotalTimedOut
+from multiturn.errors import ConversationBusy, GoingDown, MultiturnError, NotFound, TotalTimedOut
 from multiturn.ids import new_id
 from multiturn.messages import Message
 from multiturn.models.base import Model
@@ -79,15 +79,6 @@ class Observer(Protocol):
         """The turn has ended; `error` is why, where it did not end by itself."""
 
 
-class GoingDown(RunCancelled):
-    """The server is being stopped: nothing new begins, and what ran for too long was ended."""
-
-    retry_after_s = 1.0
-
-    def __init__(self) -> None:
-        super().__init__("the server is going down; another one, or this one in a moment, answers")
-
-
 class Exchanges:
     """Where exchanges begin. `model` of each comes from `upstreams`; `paths` keeps what was said lately at hand."""
 
@@ -105,10 +96,11 @@ class Exchanges:
         self.upstreams = upstreams
         self.paths = Paths(path_cache_bytes)
         self.observers = tuple(observers)
-        self.running: set[Exchange] = set()
+        self.running: dict[Exchange, float] = {}
+        """Until when each may run, by the loop's clock; the one that began first in front."""
         self.stopped = False
-        self.longest_s = longest_s
-        """How long an answer may take."""
+        self._longest_s = longest_s
+        self._clock: asyncio.TimerHandle | None = None  # one for all, for that of each would cost more than it is worth
         self._queue = queue
         self._keeping = Framing(Window(policy=KeepAll()))
         self._cutting = Framing(Window())
@@ -216,6 +208,24 @@ class Exchanges:
         for exchange in self.running:
             exchange.stop(GoingDown())
 
+    def run(self, exchange: Exchange) -> None:
+        """It runs from now on, until it takes too long or is over."""
+        loop = asyncio.get_running_loop()
+        self.running[exchange] = until = loop.time() + self._longest_s
+        if self._clock is None:
+            self._clock = loop.call_at(until, self._ring)
+        if self.stopped:
+            exchange.stop(GoingDown())
+
+    def _ring(self) -> None:
+        loop, self._clock = asyncio.get_running_loop(), None
+        for exchange, until in self.running.items():
+            if until > loop.time():
+                self._clock = loop.call_at(until, self._ring)
+                return
+            text = f"the answer took longer than {self._longest_s:g} s, which is the most here"
+            exchange.stop(TotalTimedOut(text))
+
     def framing(self, *, truncates: bool) -> Framing:
         return self._cutting.forked() if truncates else self._keeping.forked()
 
@@ -228,7 +238,7 @@ def _chain_of(before: Turn | None) -> str | None:
     return before.conversation if before.conversation.startswith(CHAIN) else new_id(CHAIN)
 
 
-_INSIDE = (Fitted, Said, CallsStarted, CallStarted, CallEnded, Waiting)
+_INSIDE = (Ended, Fitted, Said, CallsStarted, CallStarted, CallEnded, Waiting)
 """What happens in a run and is nobody's business outside it."""
 
 
@@ -250,8 +260,9 @@ class Exchange:
         """What runs, where that is not the model that is asked for an answer."""
         self._exchanges = exchanges
         self._written = written
-        self._reader: asyncio.Task[Any] | None = None  # who waits for the next delta
-        self._stopped: asyncio.Task[Any] | None = None  # who was told to wait no more
+        self._reader: asyncio.Task[Any] | None = None  # who reads the deltas
+        self._waits = False  # for the next one
+        self._stopped = False  # told to wait no more
         self._why: MultiturnError | None = None
 
     @property
@@ -276,38 +287,40 @@ class Exchange:
             return
         failed: BaseException | None = None
         exchanges, observers = self._exchanges, self._exchanges.observers
-        exchanges.running.add(self)
-        timer = None  # what runs in the background is ended there
-        if not self.asked.background:
-            timer = asyncio.get_running_loop().call_later(exchanges.longest_s, self._too_long)
+        self._reader = asyncio.current_task()
+        exchanges.run(self)
         for observer in observers:
             observer.began(self)
         try:
-            if exchanges.stopped:
-                await self._written.interrupt()
-                raise GoingDown()
+            if self._why is not None:
+                await self._written.break_off()
+                raise self._why
+            self._waits = True
             if self.asked.background:
                 await self._asking()
-            self._reader = asyncio.current_task()
             async with aclosing(recording.recorded(self.run or self._run(), self._written, cancel)) as items:
                 async for item in items:
-                    if isinstance(item, Ended):
-                        self.answer = item.answer
-                    elif isinstance(item, TextDelta) or not isinstance(item, _INSIDE):
+                    if isinstance(item, TextDelta) or not isinstance(item, _INSIDE):
+                        self._waits = False
                         if not self.has_begun:
                             self.has_begun = True
                             for observer in observers:
                                 observer.first(self)
-                        self._reader = None
-                        yield item
-                        self._reader = asyncio.current_task()
+                            yield item
+                            self._reader = asyncio.current_task()  # the rest may be read by another one
+                        else:
+                            yield item
                         if self._why is not None:
                             raise self._why
+                        self._waits = True
+                    elif isinstance(item, Ended):
+                        self.answer = item.answer
             if self.asked.stored and continues(self.turn):
                 exchanges.paths.keep(self.caller.tenant, self.path.followed_by(self.turn))
         except asyncio.CancelledError as error:
             failed = error
-            if self._stopped is not None and self._why is not None and not self._stopped.uncancel():
+            if self._stopped and self._reader is not None and not self._reader.uncancel():
+                assert self._why is not None
                 failed = self._why
                 raise failed from None
             raise
@@ -315,10 +328,8 @@ class Exchange:
             failed = error
             raise
         finally:
-            self._reader = None
-            if timer is not None:
-                timer.cancel()
-            exchanges.running.discard(self)
+            self._waits = False
+            exchanges.running.pop(self, None)
             for observer in observers:
                 observer.ended(self, failed)
 
@@ -331,16 +342,15 @@ class Exchange:
             await self._written.fail(error)
             raise
 
-    def _too_long(self) -> None:
-        longest_s = self._exchanges.longest_s
-        self.stop(TotalTimedOut(f"the answer took longer than {longest_s:g} s, which is the most here"))
-
     def stop(self, why: MultiturnError) -> None:
-        """End it, by cancelling the task that waits for the model; one that is at something else finds out after. Who
-        reads it gets that error."""
-        self._why = why
-        if self._reader is not None:
-            self._stopped = self._reader
+        """End it, now or as soon as it begins: the turn as failed, or as interrupted by a `RunCancelled`. Who reads it
+        gets that error: the task that waits for the model is cancelled, one that is at something else finds out after.
+        """
+        if self._why is not None:
+            return
+        self._why = self._written.stopped_by = why
+        if self._waits and self._reader is not None:
+            self._stopped = True
             self._reader.cancel()
 
     async def ended(self, cancel: Cancel | None = None) -> Turn:

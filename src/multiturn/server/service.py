@@ -9,9 +9,10 @@ from typing import Protocol
 
 from starlette.requests import Request
 
+from multiturn.errors import GoingDown
 from multiturn.server.auth import Caller, Keys
 from multiturn.server.background import Background
-from multiturn.server.exchange import Exchange, Exchanges, GoingDown, Observer
+from multiturn.server.exchange import Exchange, Exchanges, Observer
 from multiturn.server.limits import Rates
 from multiturn.server.settings.values import ServerSettings
 from multiturn.server.upstreams import Upstreams

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from multiturn.errors import RunCancelled
 from multiturn.ids import new_id
-from multiturn.server.exchange import Exchange, GoingDown
+from multiturn.server.exchange import Exchange
 from multiturn.turns import Turn
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def request_id() -> str | None:
 def kind_of(error: BaseException | None, turn: Turn | None = None) -> str | None:
     """What went wrong, in a word for programs: the class of the error, or of the one that the turn was stored with;
     `cancelled` where whoever asked has gone or wants no more."""
-    if isinstance(error, _LEFT) and not isinstance(error, GoingDown):
+    if isinstance(error, _LEFT):
         return "cancelled"
     if error is not None:
         return type(error).__name__
