@@ -88,17 +88,19 @@ async def _until(cancel: Cancel, items: AsyncGenerator[T, None]) -> AsyncGenerat
 async def to_the_end(work: Awaitable[T]) -> T:
     """The result of work that is not left half-done: cancellations, be they many, wait for it and are raised then.
     Anyio, and so Starlette, cancels again and again until a task has ended."""
-    task, cancelled = asyncio.ensure_future(work), None
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError as error:
+        cancelled = error  # anyio knows its own by what is in it
     while not task.done():
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError as error:
-            cancelled = error  # anyio knows its own by what is in it
-    if cancelled is not None:
-        if not task.cancelled():
-            task.exception()  # looked at, so that nobody is warned of it
-        raise cancelled
-    return task.result()
+            cancelled = error
+    if not task.cancelled():
+        task.exception()  # looked at, so that nobody is warned of it
+    raise cancelled
 
 
 async def _next(items: AsyncGenerator[T, None]) -> T | _End:

@@ -84,25 +84,25 @@ class Fold:
     def __init__(self) -> None:
         self._runs: list[tuple[type[Delta], list[str]] | PartDelta | int] = []
         self._calls: dict[int, list[ToolCallDelta]] = {}
+        self._kind: type[Delta] | None = None  # of the run of text at the end
+        self._pieces: list[str] = []  # and what it holds
 
     def add(self, delta: Delta) -> None:
-        match delta:
-            case ToolCallDelta():
-                if delta.index not in self._calls:
-                    self._calls[delta.index] = []
-                    self._runs.append(delta.index)
-                self._calls[delta.index].append(delta)
-            case PartDelta():
-                self._runs.append(delta)
-            case _:
-                self._add_text(delta)
-
-    def _add_text(self, delta: TextDelta | RefusalDelta | ReasoningDelta) -> None:
-        last = self._runs[-1] if self._runs else None
-        if isinstance(last, tuple) and last[0] is type(delta):
-            last[1].append(delta.text)
+        if isinstance(delta, TextDelta | RefusalDelta | ReasoningDelta):
+            if type(delta) is not self._kind:
+                self._kind, self._pieces = type(delta), []
+                self._runs.append((self._kind, self._pieces))
+            self._pieces.append(delta.text)
+            return
+        if isinstance(delta, PartDelta):
+            self._runs.append(delta)
+        elif delta.index in self._calls:
+            self._calls[delta.index].append(delta)
+            return
         else:
-            self._runs.append((type(delta), [delta.text]))
+            self._calls[delta.index] = [delta]
+            self._runs.append(delta.index)
+        self._kind = None
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -100,6 +100,9 @@ class Mark(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
         return msgspec.structs.replace(self, pinned=tuple(id for id in self.pinned if id != turn_id))
 
 
+_NOTHING = Usage()
+
+
 class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_defaults=True, kw_only=True):
     """One exchange. `output` holds every message of the run in order: answers, and between them tool results.
 
@@ -141,7 +144,9 @@ class Turn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, repr_omit_
     @property
     def usage(self) -> Usage:
         """The tokens of all its model calls."""
-        return sum((message.usage for message in self.output if message.usage), start=self.aside or Usage())
+        if len(self.output) == 1 and self.aside is None:
+            return self.output[0].usage or _NOTHING
+        return sum((message.usage for message in self.output if message.usage), start=self.aside or _NOTHING)
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -51,6 +51,8 @@ class SSEReader:
 
     def decode(self, piece: bytes) -> list[ServerSentEvent]:
         """The events that this piece completes. Raises `MalformedStream`."""
+        if (events := self._whole_events(piece)) is not None:
+            return events
         if self._after_cr and piece:
             piece = piece.removeprefix(b"\n")
             self._after_cr = False
@@ -74,6 +76,19 @@ class SSEReader:
                 events.append(event)
         self._check_size()
         return events
+
+    def _whole_events(self, piece: bytes) -> list[ServerSentEvent] | None:
+        """The events of a piece that is nothing but whole ones, each a line of data: what most pieces are. None for any
+        other piece."""
+        if not piece.startswith(b"data: ") or not piece.endswith(b"\n\n") or b"\r" in piece:
+            return None
+        lines = piece[6:-2].split(b"\n\ndata: ")
+        if self._line or self._data or self._event or self._after_cr or piece.count(b"\n") != 2 * len(lines):
+            return None
+        self._first_line, self._recognised = False, True
+        if len(piece) > self._max_event_bytes and max(map(len, lines)) >= self._max_event_bytes:
+            return None
+        return [ServerSentEvent(line, "message", self._id) for line in lines]
 
     def flush(self) -> list[ServerSentEvent]:
         """What remains when the stream has ended: the last event, if only its blank line is missing. Raises

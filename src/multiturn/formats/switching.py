@@ -135,7 +135,7 @@ def check_input(messages: Sequence[Message], target: Target, model: str) -> None
             if isinstance(part, Image | Audio | Video | File):
                 _check_medium(part, target, model)
                 said += [part] if message.role != "assistant" and _reads(part, target) else []
-    if too_much := total_excess(said, _limits(target)):
+    if said and (too_much := total_excess(said, _limits(target))):
         raise InvalidInput(f"{target.provider} {too_much}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -123,11 +122,9 @@ class RemoteModel(Generic[D]):
             )
         return self._made
 
-    async def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
+    def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
         """As `Model.answer` says."""
-        async with aclosing(self._continuing.answer(request, self.name, self._answer)) as items:
-            async for item in items:
-                yield item
+        return self._continuing.answer(request, self.name, self._answer)
 
     async def _answer(self, request: Request) -> AsyncGenerator[Delta | Answer, None]:
         reply: TransportReply | None = None

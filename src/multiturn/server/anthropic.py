@@ -76,8 +76,8 @@ async def _create(call: Call, histories: Histories, *, stores: bool) -> ASGIApp:
         model = exchange.model
         signed = getattr(model, "format", None) == asked.format
         encoder = StreamEncoder(id=id, model=asked.model, provider=model.provider, signed=signed)
-        return await EventStream(_events(replayed, encoder), encoder.fail, request_id(), ping=PING).open()
-    turn = await while_there(call.request, exchange.ended())
+        return EventStream(_events(replayed, encoder), encoder.fail, request_id(), ping=PING)
+    turn = await while_there(call.request.receive, exchange.ended())
     replayed.keep()
     assert exchange.answer is not None
     body = encode_reply(exchange.answer, id=id, model=asked.model, usage=turn.usage, provider=exchange.model.provider)

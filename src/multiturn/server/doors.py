@@ -14,9 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from multiturn.errors import MultiturnError, RateLimited
+from multiturn.errors import GoingDown, MultiturnError, RateLimited
 from multiturn.server.auth import Caller
-from multiturn.server.exchange import GoingDown
 from multiturn.server.limits import read_body
 from multiturn.stores.base import Store
 
@@ -87,13 +86,14 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         door, service, began = self._door, self._door.service, time.monotonic()
-        request, caller, status = Request(scope, receive), None, 499  # what a log says of a client that has gone
+        request, caller = Request(scope, receive), None
+        has_begun, status = False, 499  # what a log says of a client that has gone
         more = service.observer.arrived(door.name, request.method, self._path, request.headers)
 
         async def answer(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            nonlocal has_begun, status
+            if not has_begun:
+                has_begun, status = True, message["status"]
                 message["headers"] = [*message["headers"], *more, *service.headers]
             await send(message)
 
@@ -102,15 +102,17 @@ class _Endpoint:
                 try:
                     caller = await service.caller(request)
                     response = await self._handler(Call(service, request, caller))
+                    await response(scope, receive, answer)
                 except ClientDisconnect:
                     return
                 except asyncio.CancelledError:
-                    if not service.draining.is_set():
+                    if has_begun or not service.draining.is_set():
                         raise
-                    response = door.error(GoingDown())  # the time to end by itself is over
+                    await door.error(GoingDown())(scope, receive, answer)  # the time to end by itself is over
                 except Exception as error:
-                    response = door.error(error)
-                await response(scope, receive, answer)
+                    if has_begun:
+                        raise
+                    await door.error(error)(scope, receive, answer)
             finally:
                 service.observer.request(
                     door.name, request.method, self._path, status, time.monotonic() - began, caller
@@ -122,7 +124,7 @@ def json(body: bytes, status: int = 200, headers: Mapping[str, str] | None = Non
     return Response(body, status, headers, media_type="application/json")
 
 
-async def while_there(request: Request, work: Awaitable[T]) -> T:
+async def while_there(receive: Receive, work: Awaitable[T]) -> T:
     """What `work` gives. It is cancelled when the client hangs up, for nobody waits for it then: raises
     `ClientDisconnect`. The request's body must have been read."""
     me, has_left, is_over = asyncio.current_task(), False, False
@@ -138,7 +140,7 @@ async def while_there(request: Request, work: Awaitable[T]) -> T:
 
     def watch() -> None:
         nonlocal leaving
-        leaving = asyncio.ensure_future(_gone(request))
+        leaving = asyncio.ensure_future(_gone(receive))
         leaving.add_done_callback(leave)
 
     timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, watch)
@@ -155,6 +157,6 @@ async def while_there(request: Request, work: Awaitable[T]) -> T:
             leaving.cancel()
 
 
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass

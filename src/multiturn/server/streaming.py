@@ -5,25 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing
 
 from starlette.types import Receive, Scope, Send
 
 from multiturn.errors import MultiturnError
 from multiturn.formats.sse import KEEP_ALIVE
+from multiturn.server.doors import while_there
 
 KEEP_ALIVE_S = 10.0
 """After one to two times as long without an event, a ping is sent."""
 FIRST_WITHIN_S = 5.0
 """How long a stream waits for its first event before it begins: until then, an error still has a status of its own."""
-_MOST_WAITING = 256 << 10  # bytes that wait for a slow reader before the model is made to wait
 _log = logging.getLogger("multiturn.server")
 
 
 class EventStream:
-    """An ASGI response that sends what `pieces` yields, several at once where they came at once. What `pieces` raises
-    once the stream has begun is told as `fail` tells it. When the client goes away, `pieces` is closed, and so the
-    model's call with it. `ping` is sent where there is nothing to say for long."""
+    """An ASGI response that sends what `pieces` yields. A client who reads slowly makes `pieces` wait, and with it the
+    model; one who goes away stops it: then `pieces` is cancelled and closed. What `pieces` raises before the stream has
+    begun is raised, for that has a status of its own; after that it is told as `fail` tells it. `ping` is sent where
+    there is nothing to say for long."""
 
     def __init__(
         self,
@@ -38,129 +39,70 @@ class EventStream:
         self._pieces = pieces
         self._fail = fail
         self._ping = ping
-        self._first: asyncio.Task[bytes | None] | None = None
-
-    async def open(self) -> EventStream:
-        """Itself, once the first event is there, or has been long in coming. Raises what `pieces` raises before it."""
-        self._first = asyncio.ensure_future(_next(self._pieces))
-        try:
-            await asyncio.wait({self._first}, timeout=FIRST_WITHIN_S)
-        except asyncio.CancelledError:
-            await _stop(self._first)
-            await self._pieces.aclose()
-            raise
-        if self._first.done():
-            self._first.result()
-        return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
-        buffer = _Buffer(self._ping)
-        making = asyncio.ensure_future(self._make(buffer))
-        leaving = asyncio.ensure_future(_until_gone(receive))
-        leaving.add_done_callback(lambda _: buffer.stop())
+        """Raises `ClientDisconnect` once the client has gone."""
+        out = _Out(send, self.headers, self._ping)
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            while data := await buffer.take():
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-            if not leaving.done():
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await while_there(receive, self._tell(out))
         finally:
-            await _stop(leaving)
-            await _stop(making)
+            out.end()
 
-    async def _make(self, buffer: _Buffer) -> None:
+    async def _tell(self, out: _Out) -> None:
         try:
-            if self._first is not None:
-                await buffer.put(await self._first or b"")
-            async for piece in self._pieces:
-                if buffer.add(piece):
-                    await buffer.drained()
+            async with aclosing(self._pieces) as pieces:
+                async for piece in pieces:
+                    if piece:
+                        await out.send(piece)
         except Exception as error:
+            if not out.has_begun:
+                raise
             if not isinstance(error, MultiturnError):
                 _log.error("a stream failed", exc_info=error)
-            buffer.add(self._fail(error))
-        finally:
-            await _stop(self._first)
-            await self._pieces.aclose()
-            buffer.end()
+            await out.send(self._fail(error))
+        await out.send(b"", more=False)
 
 
-class _Buffer:
-    """Bytes from one task to another."""
+class _Out:
+    """The way to the client. A clock begins the stream where the first event is long in coming, and sends pings."""
 
-    def __init__(self, ping: bytes) -> None:
+    def __init__(self, send: Send, headers: Mapping[str, str], ping: bytes) -> None:
+        self.has_begun = False
+        self._send = send
+        self._headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         self._ping = ping
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._ended = False
-        self._filled = asyncio.Event()
-        self._emptied = asyncio.Event()
+        self._is_quiet = True
+        self._telling: asyncio.Task[None] | None = None  # what the clock sends
+        self._clock = asyncio.get_running_loop().call_later(FIRST_WITHIN_S, self._tick)
+
+    async def send(self, data: bytes, *, more: bool = True) -> None:
         self._is_quiet = False
-        self._tick()
+        if self._telling is not None:
+            await self._telling
+        if not self.has_begun:
+            await self._begin()
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def _begin(self) -> None:
+        self.has_begun = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
 
     def _tick(self) -> None:
         if self._is_quiet:
-            self.add(self._ping)
+            self._telling = asyncio.ensure_future(self._tell())
         self._is_quiet = True
-        self._timer = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._tick)
+        self._clock = asyncio.get_running_loop().call_later(KEEP_ALIVE_S, self._tick)
 
-    def add(self, piece: bytes) -> bool:
-        """Whether so much waits that whoever adds should wait too."""
-        if piece:
-            self._pieces.append(piece)
-            self._size += len(piece)
-            self._filled.set()
-        return self._size > _MOST_WAITING
-
-    async def put(self, piece: bytes) -> None:
-        if self.add(piece):
-            await self.drained()
-
-    async def drained(self) -> None:
-        self._emptied.clear()
-        await self._emptied.wait()
+    async def _tell(self) -> None:
+        try:
+            if self.has_begun:
+                await self._send({"type": "http.response.body", "body": self._ping, "more_body": True})
+            else:
+                await self._begin()
+        finally:
+            self._telling = None
 
     def end(self) -> None:
-        self._timer.cancel()
-        self._ended = True
-        self._filled.set()
-
-    def stop(self) -> None:
-        """Nobody takes any more."""
-        self._pieces.clear()
-        self.end()
-
-    async def take(self) -> bytes:
-        """All that has come; a ping where nothing comes for long; empty at the end."""
-        while not self._pieces:
-            if self._ended:
-                return b""
-            self._filled.clear()
-            await self._filled.wait()
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        self._size, self._is_quiet = 0, False
-        self._emptied.set()
-        return data
-
-
-async def _next(pieces: AsyncGenerator[bytes, None]) -> bytes | None:
-    return await anext(pieces, None)
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _stop(task: asyncio.Task[object] | asyncio.Future[object] | None) -> None:
-    """End a task and wait until it has ended; what it raised is told where it was awaited."""
-    if task is None:
-        return
-    if not task.done():
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait({task})
-    if not task.cancelled():
-        task.exception()
+        self._clock.cancel()
+        if self._telling is not None:
+            self._telling.cancel()

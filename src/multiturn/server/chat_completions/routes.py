@@ -54,8 +54,8 @@ async def _create(call: Call, histories: Histories) -> ASGIApp:
     id, created, model = completion_id(turn.id), int(turn.created_at), turn.model or ""
     if request.stream:
         encoder = StreamEncoder(id=id, created=created, model=model, include_usage=request.include_usage)
-        return await EventStream(_events(replayed, encoder), encoder.fail).open()
-    turn = await while_there(call.request, exchange.ended())
+        return EventStream(_events(replayed, encoder), encoder.fail)
+    turn = await while_there(call.request.receive, exchange.ended())
     replayed.keep()
     assert exchange.answer is not None
     return json(encode_reply(exchange.answer, id=id, created=created, model=model, usage=turn.usage))

@@ -6,11 +6,13 @@ that may quote them; its class and where it was raised do."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
@@ -35,7 +37,7 @@ _TELLING = (OSError, StoreError, ImportError)  # exceptions that speak of this m
 
 def configure(log: Log, stream: TextIO | None = None) -> None:
     """Let this process write its logs so from now on: ours from `log.level` on, others' from warnings on."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Handler(stream or sys.stderr)
     handler.setFormatter(JSONFormat(log.content) if log.format == "json" else TextFormat(log.content))
     root = logging.getLogger()
     for other in root.handlers[:]:
@@ -43,6 +45,7 @@ def configure(log: Log, stream: TextIO | None = None) -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(log.level.upper())
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line tells them
 
 
 def wanted(status: int) -> int | None:
@@ -98,6 +101,41 @@ def _shown(message: Message) -> str:
     return " ".join([f"{message.role}: {message.text}", *calls, *(result.text for result in message.tool_results)])
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes the lines of a moment together, for each write costs more than making a line: the first waits up to
+    `_WAITS_S`. A warning, and what comes outside of the event loop, is written at once."""
+
+    _WAITS_S = 0.1
+    _clock: asyncio.TimerHandle | None = None
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.append(self.format(record))
+        except Exception:
+            self.handleError(record)
+        if record.levelno >= logging.WARNING:
+            self.flush()
+        elif self._clock is None:
+            try:
+                self._clock = asyncio.get_running_loop().call_later(self._WAITS_S, self.flush)
+            except RuntimeError:
+                self.flush()
+
+    def flush(self) -> None:
+        with self.lock or nullcontext():
+            clock, self._clock = self._clock, None
+            lines, self._lines = self._lines, []
+            if clock is not None:
+                clock.cancel()
+            if lines and not self.stream.closed:
+                self.stream.write("\n".join([*lines, ""]))
+                self.stream.flush()
+
+
 # --- formats --------------------------------------------------------------------------------------------------------
 
 
@@ -132,8 +170,7 @@ class TextFormat(_Format):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).isoformat(" ", "milliseconds")
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
-        fields = (f"{name}={_word(value)}" for name, value in _fields(record).items())
-        line = "  ".join([f"{time}  {level}{_line(self.message(record))}", *fields])
+        line = f"{time}  {level}{_line(self.message(record))}{_words(_fields(record))}"
         error = self.error(record)
         return f"{line}\n{error}" if error else line
 
@@ -167,6 +204,13 @@ def _frames(traceback: TracebackType | None) -> Iterator[str]:
         code = traceback.tb_frame.f_code
         yield f"  {code.co_filename}:{traceback.tb_lineno} in {code.co_name}"
         traceback = traceback.tb_next
+
+
+def _words(fields: Mapping[str, Any]) -> str:
+    """The fields of a line of text. Nearly always all are plain, which is seen at one look."""
+    values = [*map(str, fields.values())]
+    words = values if _PLAIN.fullmatch("".join(values)) and all(values) else map(_word, fields.values())
+    return "".join([f"  {name}={word}" for name, word in zip(fields, words, strict=True)])
 
 
 def _word(value: Any) -> str:

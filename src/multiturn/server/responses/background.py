@@ -53,7 +53,7 @@ async def started(call: Call, exchange: Exchange, *, stream: bool) -> ASGIApp:
     if not exchange.is_replayed:
         call.service.background.start(exchange)
     if stream:
-        return await _stream(call.store, exchange.turn, -1)
+        return _stream(call.store, exchange.turn, -1)
     return json(await shown(call, exchange.turn))
 
 
@@ -130,7 +130,7 @@ async def streamed(call: Call, turn: Turn) -> ASGIApp:
     where they are not kept."""
     if not turn.background:
         raise InvalidInput("stream: only the events of a response that ran in the background can be had again")
-    return await _stream(call.store, turn, _starting_after(call.request.query_params))
+    return _stream(call.store, turn, _starting_after(call.request.query_params))
 
 
 def _starting_after(query: QueryParams) -> int:
@@ -142,9 +142,9 @@ def _starting_after(query: QueryParams) -> int:
     return int(number)
 
 
-async def _stream(store: Store, turn: Turn, after: int) -> ASGIApp:
+def _stream(store: Store, turn: Turn, after: int) -> ASGIApp:
     events = _Events(store, turn, after)
-    return await EventStream(events.told(), events.fail).open()
+    return EventStream(events.told(), events.fail)
 
 
 class _Events:

@@ -42,7 +42,7 @@ async def compact(call: Call) -> ASGIApp:
     exchanges = call.service.exchanges
     exchange = await exchanges.begin(asked_of(request), call.caller, path=before)
     exchange.run = _Condensing(exchange, exchanges.framing(truncates=True))
-    turn = await while_there(call.request, exchange.ended())
+    turn = await while_there(call.request.receive, exchange.ended())
     said = msgspec.structs.replace(turn, output=())
     kept = [*_said_by_user(before), *_said_by_user(Path((said,)))]
     last = encode_items(turn.output, response_id=response_id(turn.id))

@@ -43,6 +43,6 @@ async def create(call: Call) -> ASGIApp:
     echo = None if exchange.is_replayed else request.echo
     if request.stream:
         encoder = encoder_of(exchange.turn, echo, encrypted=encrypted)
-        return await EventStream(events(exchange, encoder), encoder.fail).open()
-    turn = await while_there(call.request, exchange.ended())
+        return EventStream(events(exchange, encoder), encoder.fail)
+    turn = await while_there(call.request.receive, exchange.ended())
     return json(response_of(turn, echo, encrypted=encrypted))
