@@ -41,7 +41,7 @@ def test_importing_imports_nothing_heavy() -> None:
     code = "import sys; before = set(sys.modules); import multiturn; print(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"aiohttp", "msgspec", "asyncio", "sqlite3", "rich", "click", "prompt_toolkit", "pydantic"}
+    assert not loaded & {"httptools", "msgspec", "asyncio", "sqlite3", "rich", "click", "prompt_toolkit", "pydantic"}
 
 
 LAYERS = [

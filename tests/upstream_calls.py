@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from multiturn.deltas import Answer, Delta
+from multiturn.deltas import Answer, Delta, Deltas
 from multiturn.messages import Message, user
 from multiturn.models.base import Model
 from multiturn.models.limits import Retries, Timeouts
@@ -32,7 +32,7 @@ def asking(text: str = "hi", *, streams: bool = True) -> Request:
     return Request(path=Path(), input=(user(text),), stream=streams)
 
 
-async def items(model: Model, request: Request | None = None) -> Sequence[Delta | Notice | Answer]:
+async def items(model: Model, request: Request | None = None) -> Sequence[Delta | Deltas | Notice | Answer]:
     return [item async for item in model.answer(request or asking())]
 
 

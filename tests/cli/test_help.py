@@ -45,5 +45,5 @@ def test_version(run_process: Run) -> None:
 def test_help_loads_nothing_that_it_does_not_need(env: dict[str, str]) -> None:
     program = "import sys; from multiturn.cli import main; main(['--help']); print(*sys.modules, sep='\\n')"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, check=True).stdout
-    heavy = {"rich", "prompt_toolkit", "asyncio", "msgspec", "aiohttp", "multiturn.conversation", "multiturn.stores"}
+    heavy = {"rich", "prompt_toolkit", "asyncio", "msgspec", "httptools", "multiturn.conversation", "multiturn.stores"}
     assert not heavy & set(loaded.splitlines())

@@ -22,6 +22,7 @@ from multiturn.deltas import (
     RefusalDelta,
     TextDelta,
     ToolCallDelta,
+    each,
     fold,
 )
 from multiturn.errors import (
@@ -357,7 +358,9 @@ def model_at(upstream: Upstream, dialect: Dialect = CLAUDE, retries: Retries | N
 async def asked(model: RemoteModel[Dialect], request: Request) -> tuple[list[Delta], Message]:
     items = [item async for item in model.answer(request)]
     assert isinstance(items[-1], Answer)
-    return [item for item in items[:-1] if not isinstance(item, Answer | Notice)], items[-1].message
+    return [delta for item in items[:-1] if not isinstance(item, Answer | Notice) for delta in each(item)], items[
+        -1
+    ].message
 
 
 def asking(*input: Message, path: Path | None = None, streams: bool = False, **fields: Any) -> Request:
@@ -533,7 +536,7 @@ async def test_an_error_in_mid_stream(upstream: Upstream, type: str, kind: type[
 
     async def listening() -> None:
         async for item in model_at(upstream).answer(asking(user("Hi"), streams=True)):
-            heard.append(item)
+            heard.extend(each(item) if not isinstance(item, Answer | Notice) else [item])
 
     with pytest.raises(kind, match="Overloaded"):
         await listening()

@@ -14,6 +14,7 @@ from multiturn.errors import (
     ContextOverflow,
     ConversationBusy,
     EmptyAnswer,
+    GoingDown,
     IdleTimedOut,
     InvalidInput,
     MissingKey,
@@ -358,6 +359,7 @@ SERVED: list[tuple[Exception, int, str, str | None]] = [
     (IdleTimedOut("no"), 504, "server_error", "timeout"),
     # ours
     (MissingKey("no"), 500, "server_error", "missing_key"),
+    (GoingDown("no"), 503, "server_error", None),
     (StoreError("no"), 500, "server_error", None),
 ]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from multiturn.conversation import Conversation
-from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, TextDelta, ToolCallDelta, fold
+from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, TextDelta, ToolCallDelta, each, fold
 from multiturn.errors import (
     AuthenticationFailed,
     ContextOverflow,
@@ -71,7 +71,7 @@ async def answered(model: RemoteModel[Dialect], request: Request) -> tuple[list[
     """The deltas and the message of one answer."""
     *items, last = [item async for item in model.answer(request)]
     assert isinstance(last, Answer)
-    return [item for item in items if not isinstance(item, Answer | Notice)], last.message
+    return [delta for item in items if not isinstance(item, Answer | Notice) for delta in each(item)], last.message
 
 
 async def failing(model: RemoteModel[Dialect], request: Request) -> ModelError:

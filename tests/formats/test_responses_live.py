@@ -11,7 +11,7 @@ import openai
 import pytest
 from openai.types.responses import ResponseFunctionToolCall, ResponseInputMessageItem, ResponseReasoningItem
 
-from multiturn.deltas import Answer, Delta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, fold
+from multiturn.deltas import Answer, Delta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, each, fold
 from multiturn.errors import ModelError, ProviderFailed, RateLimited, StateLost, StreamCut
 from multiturn.formats import responses
 from multiturn.formats.responses import Dialect
@@ -224,7 +224,7 @@ class Chat:
         items = [item async for item in self.model.answer(request)]
         assert isinstance(items[-1], Answer)
         self.notices = [item.code for item in items if isinstance(item, Notice)]
-        self.deltas = [item for item in items[:-1] if not isinstance(item, Answer | Notice)]
+        self.deltas = [delta for item in items[:-1] if not isinstance(item, Answer | Notice) for delta in each(item)]
         answer = items[-1].message
         id = f"turn_{len(self.path.turns)}"
         turn = Turn(id=id, conversation="c", status=TurnStatus.COMPLETED, input=input, output=(answer,))

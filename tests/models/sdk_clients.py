@@ -9,7 +9,7 @@ import pytest
 from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
-from multiturn.deltas import Answer, Delta
+from multiturn.deltas import Answer, Delta, each
 from multiturn.errors import ModelError
 from multiturn.formats.switching import Switching
 from multiturn.messages import Message, assistant, user
@@ -91,7 +91,9 @@ async def answered(model: Model, request: Request) -> tuple[list[Delta], Message
     """The deltas and the message of one answer."""
     items = [item async for item in model.answer(request)]
     assert isinstance(items[-1], Answer)
-    return [item for item in items[:-1] if not isinstance(item, Answer | Notice)], items[-1].message
+    return [delta for item in items[:-1] if not isinstance(item, Answer | Notice) for delta in each(item)], items[
+        -1
+    ].message
 
 
 async def failing(model: Model, request: Request) -> ModelError:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from multiturn.deltas import Answer, Delta, TextDelta
+from multiturn.deltas import Answer, Delta, Deltas, TextDelta
 from multiturn.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -54,7 +54,7 @@ def upstream() -> Iterator[Upstream]:
         yield up
 
 
-async def ask(url: str, *, streams: bool = False, retries: Retries = AT_ONCE) -> list[Delta | Notice | Answer]:
+async def ask(url: str, *, streams: bool = False, retries: Retries = AT_ONCE) -> list[Delta | Deltas | Notice | Answer]:
     model = resolve("tiny", base_url=url, timeouts=SHORT, retries=retries)
     return [item async for item in model.answer(Request(path=Path(), input=(user("hi"),), stream=streams))]
 
@@ -127,7 +127,7 @@ async def test_a_fault_in_mid_stream(upstream: Upstream, fault: Behaviour, kind:
 async def test_what_had_arrived_before_a_fault_was_passed_on(upstream: Upstream, fault: Behaviour) -> None:
     upstream.script(fault)
     model = resolve("tiny", base_url=upstream.url, timeouts=SHORT)
-    seen: list[Delta | Notice | Answer] = []
+    seen: list[Delta | Deltas | Notice | Answer] = []
 
     async def read() -> None:
         async for item in model.answer(Request(path=Path(), input=(user("hi"),), stream=True)):

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import ClientResponseError
 
 from multiturn.errors import (
     ConnectionFailed,
@@ -23,10 +22,12 @@ from multiturn.errors import (
     TotalTimedOut,
 )
 from multiturn.formats.retry_after import retry_after_s
-from multiturn.models import http
-from multiturn.models.http import HttpReply, HttpTransport, proxy_for
+from multiturn.models import connections, http
+from multiturn.models.http import HttpReply, HttpTransport
 from multiturn.models.limits import Retries, Timeouts
+from multiturn.models.proxies import proxy_for
 from multiturn.models.transport import MIB
+from multiturn.models.wire import PIECE_BYTES
 from upstream import (
     Upstream,
     cut_after,
@@ -96,7 +97,7 @@ async def test_a_user_in_the_base_url_is_sent_as_basic_authorization(upstream: U
     assert "secret" not in repr(transport)
 
 
-@pytest.mark.parametrize("size", [0, http.PIECE_BYTES - 40, http.PIECE_BYTES, 3_000_000])
+@pytest.mark.parametrize("size", [0, PIECE_BYTES - 40, PIECE_BYTES, 3_000_000])
 async def test_bodies_of_every_size_arrive_whole(upstream: Upstream, size: int) -> None:
     body = b'{"messages": [{"content": "%s"}]}' % (b"x" * size)
     upstream.script(reply())
@@ -285,7 +286,7 @@ async def test_a_kept_connection_that_was_closed_meanwhile_costs_no_pause(upstre
         b"SSH-2.0-OpenSSH_9.6\r\n",
         b"HTTP/1.1 abc\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n",
     ],
     ids=["another protocol", "no status", "a negative length", "an endless header"],
 )
@@ -294,8 +295,8 @@ async def test_what_does_not_speak_http(upstream: Upstream, answer: bytes) -> No
     with pytest.raises(InvalidReply, match="does not speak HTTP") as caught:
         await call(HttpTransport(upstream.url, key="sk-secret-key"))
     error: BaseException | None = caught.value
-    while error is not None:  # aiohttp's own error holds the request's headers
-        assert not isinstance(error, ClientResponseError)
+    while error is not None:
+        assert "secret" not in repr(error) + repr(vars(error))
         error = error.__cause__ or error.__context__
 
 
@@ -433,8 +434,7 @@ def test_which_proxy_is_used(
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    found = proxy_for(url)
-    assert (found and str(found)) == proxy
+    assert proxy_for(url) == proxy
 
 
 async def test_a_call_through_a_proxy(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,7 +476,7 @@ def test_asyncio_run_ends_without_a_connection_or_a_warning(upstream: Upstream) 
     asyncio.run(main())
     gc.collect()  # a session that was not closed warns when it is collected, and warnings are errors here
     assert upstream.wait(lambda: upstream.open_connections == 0)
-    assert not http._opened
+    assert not connections._opened
 
 
 def test_each_event_loop_has_a_session_of_its_own(upstream: Upstream) -> None:

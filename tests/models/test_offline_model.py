@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multiturn.deltas import Answer, Delta, TextDelta, ToolCallDelta, fold
+from multiturn.deltas import Answer, Delta, TextDelta, ToolCallDelta, each, fold
 from multiturn.errors import InvalidInput
 from multiturn.messages import (
     Image,
@@ -44,7 +44,7 @@ def request(*said: Message | str, stream: bool = True, tools: tuple[ToolSpec, ..
 async def run(asked: Request, model: Model | None = None) -> tuple[list[Delta], Answer]:
     """The deltas and the answer that must come last."""
     items = [item async for item in (model or OfflineModel()).answer(asked)]
-    deltas = [item for item in items if not isinstance(item, Answer | Notice)]
+    deltas = [delta for item in items if not isinstance(item, Answer | Notice) for delta in each(item)]
     assert isinstance(items[-1], Answer)
     assert len(deltas) == len(items) - 1
     return deltas, items[-1]

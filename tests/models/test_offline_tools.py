@@ -211,7 +211,7 @@ def test_a_named_tool_is_called_whatever_is_said() -> None:
 def test_a_tool_whose_schema_holds_a_number_too_large_is_refused() -> None:
     odd = ToolSpec("f", parameters=msgspec.Raw(b'{"type": 1e999}'))
     with pytest.raises(RequestRejected, match="the parameters of 'f' cannot be read"):
-        run("hi", tools=[odd], tool_choice=NamedTool("f"))
+        run("hi", tools=(odd,), tool_choice=NamedTool("f"))
 
 
 def test_a_named_tool_must_be_offered() -> None:

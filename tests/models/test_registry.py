@@ -317,6 +317,6 @@ def test_a_base_url_that_is_none_is_refused(url: str) -> None:
 def test_resolving_imports_no_http_client_and_no_format_but_the_one_spoken() -> None:
     code = (
         "import sys; from multiturn.models.registry import resolve; resolve('ollama:qwen3'); "
-        "assert not {'aiohttp', 'grpc', 'multiturn.formats.gemini', 'multiturn.formats.responses'} & {*sys.modules}"
+        "assert not {'httptools', 'grpc', 'multiturn.formats.gemini', 'multiturn.formats.responses'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)

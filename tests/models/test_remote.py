@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from multiturn.deltas import Answer, Delta, TextDelta, ToolCallDelta, fold
+from multiturn.deltas import Answer, Delta, TextDelta, ToolCallDelta, each, fold
 from multiturn.errors import (
     AuthenticationFailed,
     InvalidInput,
@@ -66,8 +66,8 @@ def asking(text: str = "hi", *, streams: bool = False, path: Path | None = None)
 async def answered(model: RemoteModel[Dialect], request: Request) -> tuple[list[Delta], Message]:
     """The deltas and the message of one answer; there is exactly one, and it comes last."""
     items = [item async for item in model.answer(request)]
-    deltas = [item for item in items[:-1] if not isinstance(item, Answer | Notice)]
-    assert len(deltas) == len(items) - 1
+    deltas = [delta for item in items[:-1] if not isinstance(item, Answer | Notice) for delta in each(item)]
+    assert not any(isinstance(item, Answer | Notice) for item in items[:-1])
     assert isinstance(items[-1], Answer)
     return deltas, items[-1].message
 

@@ -22,7 +22,7 @@ from xai_sdk import chat as sdk
 from xai_sdk.proto import chat_pb2
 
 from multiturn import Conversation, sync
-from multiturn.deltas import Answer, Delta, TextDelta, ToolCallDelta, fold
+from multiturn.deltas import Answer, Delta, TextDelta, ToolCallDelta, each, fold
 from multiturn.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -101,7 +101,7 @@ def asking(text: str = "hi", *, streams: bool = False, path: Path | None = None,
 async def answered(model: XaiModel, request: Request) -> tuple[list[Delta], Answer]:
     """The deltas and the answer; there is exactly one, and it comes last."""
     items = [item async for item in model.answer(request)]
-    deltas = [item for item in items[:-1] if not isinstance(item, Answer | Notice)]
+    deltas = [delta for item in items[:-1] if not isinstance(item, Answer | Notice) for delta in each(item)]
     assert isinstance(items[-1], Answer)
     return deltas, items[-1]
 

@@ -8,6 +8,7 @@ import ipaddress
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,27 +25,36 @@ def tls_in_front(port: int, folder: Path) -> Iterator[tuple[int, Path]]:
     certificate, loop = _certificate(folder), asyncio.new_event_loop()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
+    listening, ended = Future[int](), asyncio.Event()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", port)
-        pumps = [asyncio.create_task(_pump(*ends)) for ends in ((reader, back_writer), (back_reader, writer))]
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        for pump in pumps:
-            pump.cancel()
-        for end in (writer, back_writer):
-            end.transport.abort()
+    async def main() -> None:
+        server = await asyncio.start_server(lambda *ends: _serve(port, *ends), "127.0.0.1", 0, ssl=context)
+        listening.set_result(server.sockets[0].getsockname()[1])
+        await ended.wait()
+        server.close()
 
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    starting = asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    server = asyncio.run_coroutine_threadsafe(starting, loop).result(3)
     try:
-        yield server.sockets[0].getsockname()[1], certificate
+        yield listening.result(3), certificate
     finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.call_later, 0.05, loop.stop)
+        loop.call_soon_threadsafe(ended.set)
         thread.join(3)
-        loop.close()
+
+
+async def _serve(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    back_reader, back_writer = await asyncio.open_connection("127.0.0.1", port)
+    pumps = [asyncio.create_task(_pump(*ends)) for ends in ((reader, back_writer), (back_reader, writer))]
+    with suppress(asyncio.CancelledError):
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+    for pump in pumps:
+        pump.cancel()
+    for end in (writer, back_writer):
+        end.transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,7 +64,10 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def _certificate(folder: Path) -> Path:
-    """A file with a key and a certificate for 127.0.0.1 that it signed itself."""
+    """A file with a key and a certificate for 127.0.0.1 that it signed itself; the one in that folder, if there is."""
+    file = folder / "certificate.pem"
+    if file.exists():
+        return file
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
     now = datetime.datetime.now(datetime.UTC)
@@ -67,6 +80,5 @@ def _certificate(folder: Path) -> Path:
         .sign(key, hashes.SHA256())
     )
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file = folder / "certificate.pem"
     file.write_bytes(key.private_bytes(*form) + made.public_bytes(serialization.Encoding.PEM))
     return file

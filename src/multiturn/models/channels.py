@@ -195,7 +195,7 @@ class _Opened:
 
     async def _until_closed(self, key: _Key) -> AsyncGenerator[None, None]:
         """Nothing, then the end of the channel when this is closed: an event loop that ends closes its generators, and
-        tells nobody else (as in `multiturn.models.http`)."""
+        tells nobody else (as in `multiturn.models.connections`)."""
         try:
             yield
         finally:

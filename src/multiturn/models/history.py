@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from multiturn.deltas import Answer, Delta
+from multiturn.deltas import Answer, Delta, Deltas
 from multiturn.errors import StateLost
 from multiturn.formats.switching import RULES, Target, check_input, is_home, switched
 from multiturn.messages import Message
@@ -51,8 +51,8 @@ class Continuing(Generic[D]):
         self._losses = 0
 
     async def answer(
-        self, request: Request, model: str, ask: Callable[[Request], AsyncGenerator[Delta | Answer, None]]
-    ) -> AsyncGenerator[Delta | Notice | Answer, None]:
+        self, request: Request, model: str, ask: Callable[[Request], AsyncGenerator[Delta | Deltas | Answer, None]]
+    ) -> AsyncGenerator[Delta | Deltas | Notice | Answer, None]:
         """As `Model.answer` says, `ask` being how the model is asked: for what is new alone where its provider holds
         the rest, and once more with all of it where that was lost."""
         check_input(request.input, self._target, model)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, NamedTuple
 
-import aiohttp
 import msgspec
-from yarl import URL
 
-from multiturn.models.http import USER_AGENT, proxy_for
+from multiturn.errors import ModelError, ModelNotFound, TimedOut
+from multiturn.models.http import HttpTransport
+from multiturn.models.limits import Retries, Timeouts
 from multiturn.models.provider import Provider
 
 MAX_LIST_BYTES = 16 << 20
@@ -26,13 +25,15 @@ async def list_models(provider: Provider, base_url: str, key: str | None, *, wit
     """What the endpoint lists, asked once and given this many seconds in all. Never raises for what goes wrong there:
     that is the listing's `problem`, and never holds the key."""
     try:
-        status, body = await asyncio.wait_for(_get(provider, base_url, key), within_s)
-    except TimeoutError:
+        status, body = await _get(provider, base_url, key, within_s)
+    except TimedOut:
         return Listing(problem=f"no answer within {within_s:g} s")
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError):  # ValueError: a key and a user
-        return Listing(problem="it cannot be asked")
-    except (aiohttp.ClientError, OSError):
+    except ModelNotFound as error:  # a redirect
+        return Listing(problem=f"it answers {error.status}")
+    except ModelError:
         return Listing(problem="no answer")
+    except ValueError:  # no URL, a key and a user in it, a key that cannot be sent
+        return Listing(problem="it cannot be asked")
     if status in (401, 403):
         return Listing(problem="the key is not accepted" if key else "it wants a key")
     try:
@@ -41,23 +42,23 @@ async def list_models(provider: Provider, base_url: str, key: str | None, *, wit
         return Listing(problem="its answer is no list of models")
 
 
-async def _get(provider: Provider, base_url: str, key: str | None) -> tuple[int, bytes]:
-    headers = {"User-Agent": USER_AGENT, **dict(provider.headers)}
-    if key:
-        headers[provider.key_header] = f"Bearer {key}" if provider.key_header == "Authorization" else key
-    path, _, query = provider.models_path.partition("?")
-    url = URL(base_url)
-    url = url.with_path(url.path.rstrip("/") + path).update_query(query).update_query(url.query)
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(url, headers=headers, proxy=proxy_for(base_url), allow_redirects=False) as reply,
-    ):
-        body = bytearray()
-        async for piece in reply.content.iter_any():
-            body += piece
-            if len(body) > MAX_LIST_BYTES:
-                return reply.status, b""
-        return reply.status, bytes(body)
+async def _get(provider: Provider, base_url: str, key: str | None, within_s: float) -> tuple[int, bytes]:
+    transport = HttpTransport(
+        base_url,
+        key=key,
+        key_header=provider.key_header,
+        headers=dict(provider.headers),
+        timeouts=Timeouts(connect_s=None, first_byte_s=None, idle_s=None, total_s=within_s),
+        retries=Retries(attempts=1),
+    )
+    try:
+        reply = await transport.get(provider.models_path)
+        try:
+            return reply.status, await reply.read(MAX_LIST_BYTES) if reply.status == 200 else b""
+        finally:
+            reply.close()
+    finally:
+        await transport.aclose()
 
 
 def _names(answer: Any) -> tuple[str, ...]:

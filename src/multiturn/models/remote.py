@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
+from multiturn.deltas import Answer, Delta, Deltas, PartDelta, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from multiturn.errors import InvalidInput, InvalidReply, ModelError, ModelNotFound, StreamCut, TimedOut
 from multiturn.formats.base import Format, StreamDecoder
 from multiturn.formats.sse import SSEReader
@@ -122,11 +122,11 @@ class RemoteModel(Generic[D]):
             )
         return self._made
 
-    def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
+    def answer(self, request: Request) -> AsyncGenerator[Delta | Deltas | Notice | Answer, None]:
         """As `Model.answer` says."""
         return self._continuing.answer(request, self.name, self._answer)
 
-    async def _answer(self, request: Request) -> AsyncGenerator[Delta | Answer, None]:
+    async def _answer(self, request: Request) -> AsyncGenerator[Delta | Deltas | Answer, None]:
         reply: TransportReply | None = None
         try:
             path = self._format.path(model=self.name, stream=request.stream)
@@ -136,9 +136,9 @@ class RemoteModel(Generic[D]):
             if _is_stream(reply, asked_for=request.stream):
                 stream = _Stream(self._format.stream_decoder(self._dialect))
                 while not stream.ended:
-                    for delta in stream.decode(await stream.read(reply)):
-                        if request.stream:
-                            yield delta
+                    came = stream.decode(await stream.read(reply))
+                    if came and request.stream:
+                        yield came[0] if len(came) == 1 else Deltas(tuple(came))
                 answer = stream.answer()
             else:
                 answer = self._format.decode_reply(await reply.read(MAX_REPLY_BYTES), self._dialect)
@@ -194,8 +194,8 @@ class _Stream:
     """The bytes of one streamed answer, as deltas."""
 
     def __init__(self, decoder: StreamDecoder) -> None:
-        self.answer = decoder.answer
         self.ended = False
+        self._broken: ModelError | None = None
         self._decoder = decoder
         self._reader = SSEReader()
         self._size = 0
@@ -214,14 +214,25 @@ class _Stream:
                 return b""
             raise
 
-    def decode(self, piece: bytes) -> Iterator[Delta]:
-        """What these bytes bring; none at all are the end."""
+    def decode(self, piece: bytes) -> list[Delta]:
+        """What these bytes bring; none at all are the end. Of what is wrong with them, `answer` tells."""
+        came: list[Delta] = []
         self._size += len(piece)
-        if self._size > MAX_REPLY_BYTES:
-            raise InvalidReply(f"the answer is larger than {MAX_REPLY_BYTES >> 20} MiB")
-        for event in self._reader.decode(piece) if piece else self._reader.flush():
-            yield from self._decoder.decode(event)
-        self.ended = self._decoder.done or not piece
+        try:
+            if self._size > MAX_REPLY_BYTES:
+                raise InvalidReply(f"the answer is larger than {MAX_REPLY_BYTES >> 20} MiB")
+            for event in self._reader.decode(piece) if piece else self._reader.flush():
+                came += self._decoder.decode(event)
+            self.ended = self._decoder.done or not piece
+        except ModelError as error:
+            self._broken, self.ended = error, True
+        return came
+
+    def answer(self) -> Answer:
+        """The whole answer. Raises what is wrong with the stream, and `StreamCut` where it is not all there."""
+        if self._broken is not None:
+            raise self._broken
+        return self._decoder.answer()
 
 
 def _is_stream(reply: TransportReply, *, asked_for: bool) -> bool:

@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from multiturn.deltas import Answer, Delta
+from multiturn.deltas import Answer, Delta, Deltas
 from multiturn.errors import (
     ConnectionFailed,
     ConnectTimedOut,
@@ -88,11 +88,9 @@ class XaiModel:
     def provider(self) -> str:
         return self._dialect.provider
 
-    async def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
+    def answer(self, request: Request) -> AsyncGenerator[Delta | Deltas | Notice | Answer, None]:
         """As `Model.answer` says."""
-        async with aclosing(self._continuing.answer(request, self.name, self._answer)) as items:
-            async for item in items:
-                yield item
+        return self._continuing.answer(request, self.name, self._answer)
 
     async def _answer(self, request: Request) -> AsyncGenerator[Delta | Answer, None]:
         choices = request.settings.choices or 1

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from multiturn import errors as e
-from multiturn.deltas import Answer, Delta, TextDelta
+from multiturn.deltas import Answer, Delta, Deltas, TextDelta
 from multiturn.messages import File, Inline, Message, Origin, Reasoning, Text, user
 from multiturn.models.limits import Retries
 from multiturn.notices import Notice
@@ -259,7 +259,7 @@ async def test_a_stream_that_has_begun_is_never_restarted(
 ) -> None:
     upstreams = behind(gpu(*urls(servers[:2]), retries=TWICE, timeouts=IMPATIENT))
     first = await home(upstreams, servers, "tree")
-    before, seen = sum(asked(servers)), list[Delta | Notice | Answer]()
+    before, seen = sum(asked(servers)), list[Delta | Deltas | Notice | Answer]()
     first.script(fault)
 
     async def read() -> None:

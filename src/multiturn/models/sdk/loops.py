@@ -59,7 +59,7 @@ class _Pool:
 
     async def _until_closed(self) -> AsyncGenerator[None, None]:
         """Nothing, then the end of the connections. A generator, for that is what a loop closes last of all when it
-        ends; see `multiturn.models.http`."""
+        ends; see `multiturn.models.connections`."""
         try:
             yield
         finally:
