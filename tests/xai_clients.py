@@ -15,7 +15,7 @@ from multiturn.turns import Turn
 from serving import Server
 
 T = TypeVar("T")
-_ONCE: list[tuple[str, Any]] = [("grpc.enable_retries", 0)]
+ONCE: list[tuple[str, Any]] = [("grpc.enable_retries", 0)]
 
 
 class Door:
@@ -55,11 +55,11 @@ class Door:
 
 def client_of(host: str, key: str = "none", **more: Any) -> Any:
     """A client that tries nothing twice."""
-    return xai_sdk.Client(api_key=key, api_host=host, **{"channel_options": _ONCE, **more})
+    return xai_sdk.Client(api_key=key, api_host=host, **{"channel_options": ONCE, **more})
 
 
 def async_client_of(host: str, key: str = "none") -> Any:
-    return xai_sdk.AsyncClient(api_key=key, api_host=host, channel_options=_ONCE)
+    return xai_sdk.AsyncClient(api_key=key, api_host=host, channel_options=ONCE)
 
 
 def refused(ask: Callable[[], object]) -> tuple[str, str]:

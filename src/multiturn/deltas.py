@@ -6,7 +6,7 @@ makes the message. Folding the same deltas always gives the same message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -48,6 +48,17 @@ class PartDelta(_Delta, frozen=True, tag="part"):
 
 
 Delta: TypeAlias = TextDelta | RefusalDelta | ReasoningDelta | ToolCallDelta | PartDelta
+
+
+class Deltas(msgspec.Struct, frozen=True):
+    """Pieces that came at once, in order: to pass them on together costs no more than to pass on one."""
+
+    all: tuple[Delta, ...]
+
+
+def each(item: Delta | Deltas) -> Sequence[Delta]:
+    """The pieces one by one."""
+    return item.all if isinstance(item, Deltas) else (item,)
 
 
 class Said(_Delta, frozen=True, tag="said"):

@@ -96,8 +96,10 @@ class GoingDown(MultiturnError):
 
     retry_after_s = 1.0
 
-    def __init__(self) -> None:
-        super().__init__("the server is going down; ask again: another one, or this one in a moment, answers")
+    def __init__(
+        self, message: str = "the server is going down; ask again: another one, or this one in a moment, answers"
+    ) -> None:
+        super().__init__(message)
 
 
 class ModelError(MultiturnError):

@@ -19,6 +19,7 @@ from multiturn.context.frame import Fitted
 from multiturn.deltas import (
     CallsStarted,
     Delta,
+    Deltas,
     Draft,
     Fold,
     ModelAsked,
@@ -93,10 +94,11 @@ class Recording:
         aside = (self.turn.aside or Usage()) + fitted.aside if fitted.aside else self.turn.aside
         self.turn = msgspec.structs.replace(self.turn, window=window or self.turn.window, aside=aside)
 
-    def add(self, delta: Delta) -> None:
-        """Remember a piece. The store has it at once if the last one is a while ago, else before long."""
-        self._fold.add(delta)
-        self._draft.append(delta)
+    def add(self, deltas: Sequence[Delta]) -> None:
+        """Remember these pieces. The store has them at once if the last ones are a while ago, else before long."""
+        for delta in deltas:
+            self._fold.add(delta)
+        self._draft += deltas
         if self._next_draft is None and self._store is not None:
             self._write_draft()
 
@@ -268,12 +270,14 @@ async def events_of(
                     yield RunPaused(Reply(written.turn, before=path))
                 elif isinstance(item, Ended):
                     yield RunCompleted(Reply(written.turn, item.value, path))
-                elif partial and isinstance(item, TextDelta):
-                    yield RunContent(item.text, deepcopy(partial.add(item.text)))
-                elif (event := _event_of(item)) is not None:
-                    yield event
                 elif partial and isinstance(item, Said):
                     partial = run.output and run.output.partial()
+                else:
+                    for piece in item.all if isinstance(item, Deltas) else (item,):
+                        if partial and isinstance(piece, TextDelta):
+                            yield RunContent(piece.text, deepcopy(partial.add(piece.text)))
+                        elif (event := _event_of(piece)) is not None:
+                            yield event
     except RunCancelled:
         raise
     except Exception as error:
@@ -291,7 +295,9 @@ async def recorded(run: Run, written: Recording, cancel: Cancel | None = None) -
             async for item in items:
                 match item:
                     case TextDelta() | ReasoningDelta() | ToolCallDelta() | PartDelta() | RefusalDelta():
-                        written.add(item)
+                        written.add((item,))
+                    case Deltas():
+                        written.add(item.all)
                     case Said():
                         await written.say(item)
                     case CallsStarted():
@@ -329,7 +335,7 @@ def _event_of(item: Item) -> Event | None:
             return tool_event(item.call, item.result)
         case Notice():
             return RunNotice(item)
-        case Said() | CallsStarted() | Fitted() | Waiting() | Ended():
+        case Deltas() | Said() | CallsStarted() | Fitted() | Waiting() | Ended():
             return None
     return content_of(item)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from multiturn import tools
 from multiturn.context.frame import Fitted, Frame
-from multiturn.deltas import Answer, CallsStarted, Delta, Said
+from multiturn.deltas import Answer, CallsStarted, Delta, Deltas, Said
 from multiturn.errors import ContextOverflow, EmptyAnswer, OutputInvalid
 from multiturn.messages import Message, Reasoning, Refusal, ToolCall, ToolResult, tool_result, user
 from multiturn.models.base import Model
@@ -72,7 +72,7 @@ class Ended(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
-Item: TypeAlias = Delta | Notice | Fitted | Said | CallsStarted | CallStarted | CallEnded | Waiting | Ended
+Item: TypeAlias = Delta | Deltas | Notice | Fitted | Said | CallsStarted | CallStarted | CallEnded | Waiting | Ended
 
 
 class Run:
@@ -153,7 +153,7 @@ class Run:
                 yield self._say(answer.message)
                 yield self._say(user(problem))
 
-    async def _answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Fitted | Answer, None]:
+    async def _answer(self, request: Request) -> AsyncGenerator[Delta | Deltas | Notice | Fitted | Answer, None]:
         """The model's answer to the request as it fits the window; where its provider finds it too long all the same,
         to a smaller one, once."""
         if self._frame is None:

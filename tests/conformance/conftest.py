@@ -15,6 +15,7 @@ import pytest
 
 from conformance.checking import Watch
 from conformance.clients import Waited
+from conformance.tenants import Owned, Tenants, everything, two_tenants
 from multiturn.models.limits import Retries, Timeouts
 from multiturn.server.upstreams import Upstream as Place
 from serving import Server
@@ -52,6 +53,17 @@ def relay(serve: Callable[..., Server], one_upstream: Upstream) -> Server:
     """A server that asks the upstream, whatever the model's name, once and not for long."""
     timeouts = Timeouts(first_byte_s=0.6, idle_s=0.6)
     return serve(upstreams=(Place(name="scripted", urls=(one_upstream.url,), retries=ONCE, timeouts=timeouts),))
+
+
+@pytest.fixture(scope="module")
+def tenants(serve: Callable[..., Server], one_upstream: Upstream) -> Iterator[Tenants]:
+    with two_tenants(serve(upstreams=(Place(name="scripted", urls=(one_upstream.url,), retries=ONCE),))) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def owned(tenants: Tenants, one_upstream: Upstream) -> Owned:
+    return everything(tenants, one_upstream)
 
 
 @pytest.fixture

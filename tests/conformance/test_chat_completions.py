@@ -9,6 +9,7 @@ import openai
 import pydantic
 import pytest
 
+from conformance.choosing import choices
 from upstream import USAGE, Upstream, reply, stream, tool_call
 
 ASKED: list[Any] = [{"role": "user", "content": "My name is Alice."}]
@@ -107,9 +108,19 @@ async def test_a_call_is_streamed(relayed: Any, upstream: Upstream) -> None:
     assert json.loads("".join(call.function.arguments or "" for call in calls)) == {"city": "Paris"}
 
 
-async def test_several_choices_come(client: Any) -> None:
-    answer = await client.chat.completions.create(model="m", messages=ASKED, n=3)
-    assert [choice.index for choice in answer.choices] == list(range(len(answer.choices)))
+async def test_several_choices_come(relayed: Any, upstream: Upstream) -> None:
+    asked: Any = {"model": "m", "messages": ASKED, "n": 3}
+    upstream.script(choices("A book", "A scarf", "A hat"), choices("A book", "A scarf", "A hat"))
+    whole = await relayed.chat.completions.create(**asked, store=True)
+    assert upstream.requests[-1].json["n"] == 3
+    streamed: dict[int, str] = {}
+    async for chunk in await relayed.chat.completions.create(**asked, stream=True):
+        for choice in chunk.choices:
+            streamed[choice.index] = streamed.get(choice.index, "") + (choice.delta.content or "")
+    stored = await relayed.chat.completions.retrieve(whole.id)
+    for answer in (whole, stored):
+        told = {choice.index: choice.message.content for choice in answer.choices}
+        assert told == streamed == {0: "A book", 1: "A scarf", 2: "A hat"}
 
 
 async def test_an_answer_is_parsed_into_a_type(client: Any) -> None:
@@ -169,6 +180,32 @@ async def test_a_stored_completion_is_listed_read_changed_and_deleted(client: An
     for call in (client.chat.completions.retrieve, client.chat.completions.delete):
         with pytest.raises(openai.NotFoundError):
             await call(made[0].id)
+
+
+async def test_the_messages_of_a_stored_completion_come_in_pages(client: Any) -> None:
+    said: Any = [{"role": "user" if n % 2 == 0 else "assistant", "content": f"number {n}"} for n in range(5)]
+    made = await client.chat.completions.create(model="m", messages=said, store=True)
+    for order, expected in (("asc", range(5)), ("desc", range(4, -1, -1))):
+        listed = [each async for each in client.chat.completions.messages.list(made.id, limit=2, order=order)]
+        assert [each.content for each in listed] == [f"number {n}" for n in expected]
+    page = await client.chat.completions.messages.list(made.id, after=listed[1].id, limit=2, order="desc")
+    assert ([each.content for each in page.data], page.has_more) == (["number 2", "number 1"], True)
+    with pytest.raises(openai.NotFoundError):
+        await client.chat.completions.messages.list(made.id, after="nonsense")
+    assert [each.content async for each in client.chat.completions.messages.list(made.id)][-1] == "number 4"
+
+
+async def test_stored_completions_come_in_pages_of_any_order(client: Any, face: str) -> None:
+    model = f"paged-{face}"
+    made = [await client.chat.completions.create(model=model, messages=ASKED, store=True) for _ in range(3)]
+    ids = [each.id for each in made]
+    assert [each.id async for each in client.chat.completions.list(model=model, limit=1, order="desc")] == ids[::-1]
+    page = await client.chat.completions.list(model=model, after=ids[0], limit=1)
+    assert ([each.id for each in page.data], page.has_more) == ([ids[1]], True)
+    with pytest.raises(openai.BadRequestError):
+        await client.chat.completions.list(limit=1000)
+    with pytest.raises(openai.NotFoundError):
+        await client.chat.completions.update("chatcmpl-" + "0" * 26, metadata={})
 
 
 async def test_what_is_not_stored_is_not_there(client: Any) -> None:

@@ -47,6 +47,25 @@ async def test_items_are_added_listed_read_and_removed(client: Any) -> None:
         await client.conversations.items.retrieve(items[1].id, conversation_id=made.id)
 
 
+async def test_items_come_in_pages_of_either_order(client: Any) -> None:
+    made = await client.conversations.create(items=[{"role": "user", "content": f"number {n}"} for n in range(3)])
+    await client.conversations.items.create(made.id, items=[{"role": "user", "content": "number 3"}])
+    await client.responses.create(model="m", input="number 4", conversation=made.id)
+    for order, expected in (("asc", range(5)), ("desc", range(4, -1, -1))):
+        listed = [item async for item in client.conversations.items.list(made.id, limit=2, order=order)]
+        assert [text_of(item) for item in listed if item.role == "user"] == [f"number {n}" for n in expected]
+    newest_first = [item.id async for item in client.conversations.items.list(made.id)]
+    assert newest_first == [item.id for item in listed]
+    page = await client.conversations.items.list(made.id, after=listed[1].id, limit=2)
+    assert ([item.id for item in page.data], page.has_more) == (newest_first[2:4], True)
+    (last,) = (await client.conversations.items.list(made.id, after=newest_first[-2])).data
+    assert text_of(last) == "number 0"
+    with pytest.raises(openai.NotFoundError):
+        await client.conversations.items.list(made.id, after="msg_" + "0" * 26 + "_i0")
+    with pytest.raises(openai.BadRequestError):
+        await client.conversations.items.list(made.id, limit=1000)
+
+
 async def test_a_response_in_a_conversation_is_among_its_items(client: Any) -> None:
     made = await client.conversations.create(items=[{"role": "user", "content": "My name is Alice."}])
     answer = await client.responses.create(model="m", input="What's my name?", conversation=made.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import anthropic
 import httpx2
@@ -14,73 +14,11 @@ import pytest
 
 from conformance.checking import Watch
 from conformance.conftest import ONCE, anthropic_client, openai_client
+from conformance.faults import AFTER, CASES, STREAMED, Fault, broken
 from multiturn.server.upstreams import Upstream as Place
-from multiturn.turns import Turn, TurnStatus
+from multiturn.turns import TurnStatus
 from serving import Server
-from upstream import (
-    Behaviour,
-    Upstream,
-    context_overflow,
-    cut_after,
-    drop,
-    empty_answer,
-    hang,
-    hang_after,
-    invalid_json,
-    raw,
-    sse,
-    sse_raw,
-    status,
-)
-
-
-class Fault(NamedTuple):
-    """What goes wrong before there is a word of an answer. `code` is what the error and the stored response say."""
-
-    name: str
-    behaviour: Behaviour
-    status: int
-    code: str
-    stored: str
-    kind: str
-
-
-BEFORE = [
-    Fault("wrong key", status(401), 502, "upstream_error", "server_error", "AuthenticationFailed"),
-    Fault("forbidden", status(403), 502, "upstream_error", "server_error", "AuthenticationFailed"),
-    Fault("no such model", status(404), 404, "model_not_found", "server_error", "ModelNotFound"),
-    Fault("too large", status(413), 413, "request_too_large", "server_error", "RequestTooLarge"),
-    Fault(
-        "too often", status(429, headers={"retry-after": "7"}), 429, "scripted", "rate_limit_exceeded", "RateLimited"
-    ),
-    Fault("server error", status(500), 502, "upstream_error", "server_error", "ProviderFailed"),
-    Fault("unavailable", status(503), 502, "upstream_error", "server_error", "ProviderFailed"),
-    Fault("no first byte", hang(), 504, "timeout", "server_error", "FirstByteTimedOut"),
-    Fault("hung up", drop(), 502, "upstream_error", "server_error", "ConnectionFailed"),
-    Fault("no HTTP", raw(b"hello\r\n\r\n"), 502, "upstream_error", "server_error", "InvalidReply"),
-    Fault("empty answer", empty_answer(), 502, "upstream_error", "server_error", "EmptyAnswer"),
-    Fault(
-        "overflow",
-        context_overflow(),
-        400,
-        "context_length_exceeded",
-        "context_length_exceeded",
-        "ContextOverflow",
-    ),
-    Fault("half a JSON", invalid_json(), 502, "upstream_error", "server_error", "InvalidReply"),
-]
-WORDS = sse({"choices": [{"index": 0, "delta": {"content": "one two "}}]})
-AFTER: list[tuple[str, Behaviour, str]] = [
-    ("cut", cut_after(3, "one ", "two "), "StreamCut"),
-    ("reset", cut_after(3, "one ", "two ", reset=True), "StreamCut"),
-    ("silent", hang_after(3, "one ", "two "), "IdleTimedOut"),
-    ("malformed", sse_raw(WORDS, b"data: {not json}\n\n"), "MalformedStream"),
-    (
-        "error event",
-        sse_raw(WORDS, sse({"error": {"message": "out of memory", "type": "server_error"}})),
-        "ProviderFailed",
-    ),
-]
+from upstream import Behaviour, Upstream
 
 
 @pytest.fixture
@@ -88,24 +26,9 @@ def face() -> str:
     return "async"
 
 
-def broken(server: Server) -> Turn:
-    """The newest turn there is."""
-    store = server.service.store
-    turns = [turn for record in server.run(store.conversations()) for turn in server.run(store.tree(record.id))]
-    return max(turns, key=lambda turn: turn.created_at)
-
-
 async def read(stream: Any, into: list[Any]) -> None:
     async for each in stream:
         into.append(each)
-
-
-CASES = [
-    pytest.param(fault, stream, id=f"{fault.name}{', streamed' if stream else ''}")
-    for fault in BEFORE
-    for stream in (False, True)
-    if not (stream and fault.name == "half a JSON")
-]
 
 
 # --- Responses ------------------------------------------------------------------------------------------------------
@@ -159,7 +82,7 @@ async def test_a_streamed_response_that_breaks_is_failed_with_what_came(
     assert told == ["one", "You said: one", "two"]
 
 
-@pytest.mark.parametrize("fault", BEFORE[:-1], ids=[fault.name for fault in BEFORE[:-1]])
+@pytest.mark.parametrize("fault", STREAMED, ids=[fault.name for fault in STREAMED])
 async def test_a_response_in_the_background_is_failed(relayed: Any, upstream: Upstream, fault: Fault) -> None:
     first = await relayed.responses.create(model="m", input="one")
     upstream.script(fault.behaviour)
@@ -293,6 +216,7 @@ ANTHROPIC = {
     400: "invalid_request_error",
     404: "not_found_error",
     413: "request_too_large",
+    422: "invalid_request_error",
     429: "rate_limit_error",
     502: "api_error",
     504: "timeout_error",
@@ -304,6 +228,7 @@ def check_openai(error: openai.APIStatusError, fault: Fault) -> None:
         400: openai.BadRequestError,
         404: openai.NotFoundError,
         413: openai.APIStatusError,
+        422: openai.UnprocessableEntityError,
         429: openai.RateLimitError,
     }
     assert type(error) is kinds.get(fault.status, openai.InternalServerError)

@@ -9,7 +9,7 @@ import openai
 import pydantic
 import pytest
 
-from upstream import USAGE, Upstream, reply, stream, tool_call
+from upstream import USAGE, Upstream, context_overflow, reply, stream, tool_call
 
 WEATHER: Any = {
     "type": "function",
@@ -262,11 +262,82 @@ async def test_a_long_history_is_compacted(client: Any) -> None:
     assert "Alice" in after.output_text
 
 
-async def test_input_tokens_are_counted(client: Any) -> None:
-    short = await client.responses.input_tokens.count(model="m", input="Hi")
-    long = await client.responses.input_tokens.count(model="m", input="Hi " * 100, tools=[WEATHER])
-    assert short.object == "response.input_tokens"
-    assert 0 < short.input_tokens < 100 < long.input_tokens
+async def test_input_tokens_are_counted_of_all_that_the_model_would_read(client: Any) -> None:
+    async def count(**more: Any) -> int:
+        found = await client.responses.input_tokens.count(model="m", input="How are you today?", **more)
+        assert found.object == "response.input_tokens"
+        return int(found.input_tokens)
+
+    first = await client.responses.create(model="m", input="My name is Alice.")
+    made = await client.conversations.create(items=[{"role": "user", "content": "My name is Alice."}])
+    alone = await count()
+    assert alone > 0
+    chained = await count(previous_response_id=first.id)
+    for more in (
+        chained,
+        await count(conversation=made.id),
+        await count(instructions="Be very brief."),
+        await count(tools=[WEATHER]),
+    ):
+        assert more > alone
+    assert await count(previous_response_id=first.id, truncation="auto", reasoning={"effort": "low"}) == chained
+
+
+async def test_a_history_that_is_too_long_is_an_error_unless_it_may_be_cut(relayed: Any, upstream: Upstream) -> None:
+    first = await relayed.responses.create(model="m", input="one")
+    second = await relayed.responses.create(model="m", input="two", previous_response_id=first.id)
+    asked = {"model": "m", "input": "three", "previous_response_id": second.id}
+    for more in ({}, {"truncation": "disabled"}):
+        upstream.script(context_overflow())
+        with pytest.raises(openai.BadRequestError) as raised:
+            await relayed.responses.create(**asked, **more)
+        assert raised.value.code == "context_length_exceeded"
+    upstream.script(context_overflow())
+    cut = await relayed.responses.create(**asked, truncation="auto")
+    assert (cut.status, cut.truncation) == ("completed", "auto")
+    told = [message["content"] for message in upstream.requests[-1].json["messages"]]
+    assert told[-1] == "three"
+    assert len(told) < 5
+
+
+async def test_what_a_limit_cuts_short_is_incomplete_and_says_why(relayed: Any, upstream: Upstream) -> None:
+    upstream.script(*[reply("one two", finish_reason="length")] * 2)
+    whole = await relayed.responses.create(model="m", input="Count.", max_output_tokens=16)
+    events = await events_of(await relayed.responses.create(model="m", input="Count.", stream=True))
+    assert events[-1].type == "response.incomplete"
+    for response in (whole, events[-1].response, await relayed.responses.retrieve(whole.id)):
+        assert (response.status, response.incomplete_details.reason) == ("incomplete", "max_output_tokens")
+        assert response.output_text == "one two"
+    after = await relayed.responses.create(model="m", input="Go on", previous_response_id=whole.id)
+    assert after.status == "completed"
+
+
+async def test_every_parameter_reaches_a_model_of_another_api(relayed: Any, upstream: Upstream) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    await relayed.responses.create(
+        model="m",
+        input="Hi",
+        instructions="Be brief.",
+        max_output_tokens=200,
+        parallel_tool_calls=False,
+        prompt_cache_key="alice",
+        reasoning={"effort": "low"},
+        safety_identifier="user-1",
+        service_tier="flex",
+        temperature=0.5,
+        text={"format": {"type": "json_schema", "name": "n", "schema": schema, "strict": True}},
+        tool_choice={"type": "function", "name": "get_weather"},
+        tools=[WEATHER],
+        top_p=0.9,
+    )
+    sent = upstream.requests[-1].json
+    assert [message["role"] for message in sent["messages"]] == ["system", "user"]
+    assert (sent["parallel_tool_calls"], sent["reasoning_effort"]) == (False, "low")
+    assert (sent["temperature"], sent["top_p"]) == (0.5, 0.9)
+    assert sent["response_format"]["json_schema"]["schema"] == schema
+    assert sent["tool_choice"] == {"type": "function", "function": {"name": "get_weather"}}
+    assert sent["tools"][0]["function"]["name"] == "get_weather"
+    assert 200 in (sent.get("max_tokens"), sent.get("max_completion_tokens"))
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------------

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 import openai
 import pytest
+from websockets.exceptions import ConnectionClosed
 
-from conformance.checking import event_problems, schema_problems
+from conformance.checking import Watch, event_problems, schema_problems
+from conformance.conftest import openai_client
 from multiturn.server.auth import new_key
+from multiturn.server.settings.values import Limits
 from serving import Server
 from upstream import Upstream, reply, status
 
@@ -88,6 +92,66 @@ async def test_a_fault_upstream_is_told_and_the_next_turn_works(relayed: Any, up
         assert (failed.type, failed.status) == ("error", 502)
         last = await answered(connection, model="m", input="two", previous_response_id=first.response.id)
         assert last.response.output_text == "fine"
+
+
+async def test_what_is_prepared_is_not_generated_and_lanes_have_names(client: Any) -> None:
+    async with client.responses.connect() as connection:
+        prepared = await answered(connection, model="m", input="My name is Alice.", generate=False, stream_id="a")
+        assert (prepared.response.output, prepared.response.status) == ([], "completed")
+        id = prepared.response.id
+        answer = await answered(connection, model="m", input="What's my name?", previous_response_id=id, stream_id="b")
+        assert (answer.response.output_text, answer.stream_id) == ("Your name is Alice.", "b")
+
+
+# --- connections that end -------------------------------------------------------------------------------------------
+
+
+async def test_a_connection_that_is_too_old_is_closed_and_another_one_goes_on(
+    serve: Callable[..., Server], server: Server, client: Any, face: str
+) -> None:
+    brief = serve(store=server.settings.store, limits=Limits(websocket_s=0.5))
+    async for hasty in openai_client(brief, face, Watch()):
+        async with hasty.responses.connect() as connection:
+            stored = await answered(connection, model="m", input="My name is Alice.")
+            kept = await answered(connection, model="m", input="My name is Bo.", store=False)
+            error = connection.parse_event(await connection.recv_bytes())
+            assert (error.type, error.status) == ("error", 400)
+            assert error.error.code == "websocket_connection_limit_reached"
+            with pytest.raises(ConnectionClosed) as closed:
+                await connection.recv_bytes()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1001
+    async with client.responses.connect() as connection:
+        asked = {"model": "m", "input": "What's my name?"}
+        after = await answered(connection, **asked, previous_response_id=stored.response.id)
+        assert after.response.output_text == "Your name is Alice."
+        lost = await answered(connection, **asked, previous_response_id=kept.response.id, store=False)
+        assert lost.error.code == "previous_response_not_found"
+        said = [item.to_dict(warnings=False) for item in kept.response.output]
+        whole = [{"role": "user", "content": "My name is Bo."}, *said, {"role": "user", "content": asked["input"]}]
+        assert (await answered(connection, model="m", input=whole)).response.output_text == "Your name is Bo."
+
+
+async def test_the_sdk_comes_back_by_itself_after_a_restart(serve: Callable[..., Server], face: str) -> None:
+    server, left = serve(), list[int]()
+    async for client in openai_client(server, face, Watch()):
+        again = {"on_reconnecting": lambda event: left.append(event.close_code), "max_retries": 50}
+        async with client.responses.connect(**again, initial_delay=0.02, max_delay=0.1) as connection:
+            first = await answered(connection, model="m", input="My name is Alice.")
+            reading = asyncio.ensure_future(_last_of(connection))
+            await asyncio.to_thread(server.restart)
+            while not left:
+                await asyncio.sleep(0.005)
+            asked = {"model": "m", "input": "What's my name?", "previous_response_id": first.response.id}
+            await connection.response.create(**asked)
+            assert (await reading).response.output_text == "Your name is Alice."
+
+
+async def _last_of(connection: Any) -> Any:
+    async for event in connection:
+        if event.type in ("response.completed", "error"):
+            return event
+    raise AssertionError("the connection has ended")
 
 
 async def test_who_has_no_key_is_not_let_in(serve: Callable[..., Server]) -> None:

@@ -5,20 +5,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from google.protobuf import empty_pb2
 from starlette.routing import Route
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.sync.connection import Connection
+from xai_sdk.chat import chat_pb2, user
+from xai_sdk.proto import deferred_pb2, models_pb2
 
+from multiturn.models.limits import Retries
 from multiturn.server.app import routes
 from multiturn.server.auth import new_key
 from multiturn.server.settings import Log
 from multiturn.server.upstreams import Upstream as Place
 from observed import exporter, logged, page
 from serving import Server
-from upstream import Upstream, invalid_json, reply, status
+from upstream import Behaviour, Upstream, cut_after, invalid_json, raw, reply, sse, sse_raw, status
+from xai_clients import ONCE, Door, client_of
 
 SAID = "sentinel-of-what-was-said"
 UPSTREAM_KEY = "sk-sentinel-of-the-upstream-0123456789"
@@ -35,7 +44,8 @@ def fresh() -> Iterator[None]:
 def keyed(serve: Callable[..., Server], upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> tuple[Server, str]:
     """A server with everything on, and a key for it."""
     monkeypatch.setenv("SENTINEL_KEY", UPSTREAM_KEY)
-    place = Place(name="scripted", urls=(upstream.url,), key_variable="SENTINEL_KEY")
+    once = Retries(attempts=1)
+    place = Place(name="scripted", urls=(upstream.url,), key_variable="SENTINEL_KEY", retries=once)
     server = serve(upstreams=(place,), tracing=True)
     key, record = new_key("tenant-sentinel", name="name-sentinel")
     server.run(server.service.store.create_key(record))
@@ -109,21 +119,112 @@ def test_no_route_tells_keys_or_words(keyed: tuple[Server, str], upstream: Upstr
     assert "sentinel" not in page(server), "no tenant's and no key's name either"
 
 
+ENDS = ("response.completed", "response.failed", "error")
+FAULTS: list[Behaviour] = [
+    status(400, {"error": {"message": f"{SAID} is wrong, and so is {UPSTREAM_KEY}", "type": "scripted"}}),
+    status(401, f"<p>{SAID} {UPSTREAM_KEY}".encode()),
+    status(429, {"error": {"message": SAID}}, headers={"retry-after": "0"}),
+    cut_after(3, f"{SAID} ", SAID),
+    sse_raw(sse({"choices": [{"index": 0, "delta": {"content": SAID}}]}), f"data: {{{SAID}\n\n".encode()),
+    sse_raw(sse({"error": {"message": f"{SAID} {UPSTREAM_KEY}", "type": "scripted"}})),
+    raw(f"{SAID} {UPSTREAM_KEY}\r\n\r\n".encode()),
+]
+
+
 def test_no_websocket_tells_keys_or_words(keyed: tuple[Server, str], upstream: Upstream) -> None:
     server, key = keyed
-    upstream.script(reply(SAID), status(400, {"error": {"message": SAID}}))
-    headers = {"authorization": f"Bearer {key}"}
+    upstream.script(reply(SAID), reply(SAID), *FAULTS)
+    headers = {"authorization": f"Bearer {key}", "user-agent": SAID, "x-words": SAID}
+    asked = {**BODIES["/v1/responses"], "type": "response.create"}
+    wrong = [
+        {"type": SAID},
+        {"model": SAID},
+        {**asked, SAID: SAID},
+        {**asked, "temperature": SAID},
+        {**asked, "stream_id": f"{SAID} {SAID}"},
+        {**asked, "previous_response_id": f"resp_{SAID}"},
+        {**asked, "conversation": f"conv_{SAID}"},
+        {**asked, "input": [{"type": "item_reference", "id": f"msg_{SAID}"}]},
+        {**asked, "input": [{"role": SAID, "content": SAID}]},
+    ]
+    events = [asked, {**asked, "store": False, "stream_id": SAID}, *[asked] * len(FAULTS), *wrong]
+    address = f"{server.url}/v1/responses?key={SAID}".replace("http", "ws")
     with logged() as written:
-        with connect(f"{server.url}/v1/responses?key={SAID}".replace("http", "ws"), additional_headers=headers) as sent:
-            events = [{**BODIES["/v1/responses"], "type": "response.create"}] * 2 + [{"type": SAID}, {"model": SAID}]
-            for event in events:
-                sent.send(json.dumps(event))
-                while json.loads(sent.recv())["type"] not in ("response.completed", "response.failed", "error"):
-                    pass
-            sent.send(f'{{"{SAID}')
-            assert json.loads(sent.recv())["type"] == "error"
+        with connect(address, additional_headers=headers) as socket:
+            told = [_asked(socket, json.dumps(event)) for event in events]
+            assert _asked(socket, f'{{"{SAID}') == "error"
+        with pytest.raises(InvalidStatus), connect(address, additional_headers={"x-api-key": f"mt-{SAID}"}):
+            pass
         page(server)
+    assert told[:2] == ["response.completed"] * 2
+    assert "response.failed" in told
     check(server, written.getvalue(), SAID, key, UPSTREAM_KEY)
+
+
+def _asked(socket: Connection, event: str) -> str:
+    """The type of the event that ends what this one asks for."""
+    socket.send(event)
+    while (type := json.loads(socket.recv(20))["type"]) not in ENDS:
+        pass
+    return str(type)
+
+
+def test_no_grpc_call_tells_keys_or_words(keyed: tuple[Server, str], upstream: Upstream) -> None:
+    server, key = keyed
+    with logged() as written:
+        door = Door(server)
+        client = client_of(door.host, key, channel_options=[*ONCE, ("grpc.primary_user_agent", SAID)])
+        codes = {_code_of(call) for call in grpc_calls(client)}
+        stranger = client_of(door.host, f"mt-{SAID}")
+        codes |= {_code_of(call) for call in grpc_calls(stranger)[:2]}
+        for fault in FAULTS:
+            for method in (client.chat._stub.GetCompletion, client.chat._stub.GetCompletionChunk):
+                upstream.script(fault)
+                codes.add(_code_of(partial(_all_of, method, completion())))
+        client.close()
+        stranger.close()
+        door.close()
+        page(server)
+    assert {"OK", "UNAUTHENTICATED", "NOT_FOUND", "INVALID_ARGUMENT", "INTERNAL"} <= codes
+    check(server, written.getvalue(), SAID, key, key[3:20], UPSTREAM_KEY)
+    assert "sentinel" not in page(server)
+
+
+def completion(**more: Any) -> Any:
+    return chat_pb2.GetCompletionsRequest(model="tiny", messages=[user(SAID)], n=1, **more)
+
+
+def grpc_calls(client: Any) -> list[Callable[[], object]]:
+    """Every method, as it should be called and as it should not; without the SDK, whose own spans tell what is said."""
+    stub, models, tool = client.chat._stub, client.models._stub, {"name": SAID, "parameters": f'{{"{SAID}'}
+    asked, following = completion(user=SAID, store_messages=True), completion(previous_response_id=SAID)
+    wrong, broken = completion(tools=[{"function": tool}]), [chat_pb2.Message(encrypted_content=f"mtx1.{SAID}")]
+    return [
+        lambda: stub.GetStoredCompletion(chat_pb2.GetStoredCompletionRequest(response_id=stub.GetCompletion(asked).id)),
+        *(partial(stub.GetCompletion, each) for each in (wrong, following)),
+        *(partial(_all_of, stub.GetCompletionChunk, each) for each in (asked, wrong, following)),
+        *(partial(stub.StartDeferredCompletion, each) for each in (asked, wrong, following)),
+        partial(stub.GetDeferredCompletion, deferred_pb2.GetDeferredRequest(request_id=SAID)),
+        partial(stub.DeleteStoredCompletion, chat_pb2.DeleteStoredCompletionRequest(response_id=SAID)),
+        partial(stub.CompactContext, chat_pb2.CompactContextRequest(model="tiny", input=[user(SAID)])),
+        partial(stub.CompactContext, chat_pb2.CompactContextRequest(model="tiny", input=broken)),
+        partial(models.ListLanguageModels, empty_pb2.Empty()),
+        partial(models.GetLanguageModel, models_pb2.GetModelRequest(name=SAID)),
+    ]
+
+
+def _all_of(method: Callable[..., Any], asked: Any) -> Any:
+    """The reply, or all chunks of one."""
+    reply = method(asked)
+    return list(reply) if hasattr(reply, "__next__") else reply
+
+
+def _code_of(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    return "OK"
 
 
 def test_no_failure_of_an_upstream_tells_them(keyed: tuple[Server, str], upstream: Upstream) -> None:

@@ -356,9 +356,13 @@ def test_every_turn_counts_against_the_rate(serve: Callable[..., Server]) -> Non
 def test_an_answer_that_takes_too_long_is_ended(serve: Callable[..., Server], upstream: Upstream) -> None:
     upstream.script(stream(*"abcdefgh", delay_s=0.2))
     place = Place(name="scripted", urls=(upstream.url,), retries=Retries(attempts=1))
-    with Socket(serve(upstreams=(place,), limits=Limits(stream_s=0.5)).url) as socket:
+    server = serve(upstreams=(place,), limits=Limits(stream_s=0.5))
+    with Socket(server.url) as socket:
         socket.create(input="hi")
         last = socket.told()[-1]
         assert last["type"] == "response.failed"
         assert "longer than 0.5 s" in last["response"]["error"]["message"]
+        wire = Wire(server.url)
+        assert wire.response(last["response"]["id"])["error"] == last["response"]["error"]
+        wire.close()
         assert socket.ask(input="hi")["status"] == "completed"

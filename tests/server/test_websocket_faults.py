@@ -18,9 +18,9 @@ from multiturn.server.settings.values import Limits
 from multiturn.server.upstreams import Route
 from multiturn.server.upstreams import Upstream as Place
 from multiturn.turns import Turn
-from responses_wire import said, told
+from responses_wire import said
 from serving import Server
-from upstream import Upstream, cut_after, drop, hang_after, reply, status
+from upstream import Upstream, hang_after
 from websocket_wire import Socket
 
 
@@ -85,41 +85,6 @@ def test_an_unknown_model_is_told_as_over_http(serve: Callable[..., Server], ups
         socket.send({"type": "response.create", "model": "other", "input": "hi"})
         assert (socket.refused())["code"] == "model_not_found"
         assert socket.ask(input="hi")["status"] == "completed"
-
-
-# --- failing models -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fault", "code", "kind"),
-    [(status(429, headers={"retry-after": "7"}), 429, "rate_limit_error"), (status(500), 502, "server_error")],
-)
-def test_a_model_that_says_nothing_fails_with_a_status(
-    relay: Server, upstream: Upstream, fault: Any, code: int, kind: str
-) -> None:
-    upstream.script(fault, reply("Again."))
-    with Socket(relay.url) as socket:
-        socket.create(input="hi", stream_id="a")
-        event = socket.receive()
-        assert (event["status"], event["error"]["type"], event["stream_id"]) == (code, kind, "a")
-        assert event["error"].get("headers") == ({"retry-after": "7"} if code == 429 else None)
-        assert said(socket.ask(input="hi")) == "Again."
-    assert [turn.status.value for turn in relay.run(turns(relay))] == ["completed", "failed"]
-
-
-@pytest.mark.parametrize("fault", [cut_after(3, "one ", "two"), drop()])
-def test_a_model_that_breaks_off_fails_the_response(relay: Server, upstream: Upstream, fault: Any) -> None:
-    upstream.script(fault)
-    with Socket(relay.url) as socket:
-        socket.create(input="hi")
-        events = socket.told()
-        if len(events) == 1:
-            assert events[0]["status"] == 502
-        else:
-            assert events[-1]["type"] == "response.failed"
-            assert told(events) == said(events[-1]["response"]) == "one two"
-    (turn,) = relay.run(turns(relay))
-    assert turn.status.value == "failed"
 
 
 # --- who goes away --------------------------------------------------------------------------------------------------

@@ -26,7 +26,6 @@ from multiturn.formats.anthropic import (
     encode_reply,
 )
 from multiturn.ids import new_id
-from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.request import Request
 from multiturn.server.doors import Call, Door, json, while_there
@@ -123,10 +122,9 @@ async def _events(replayed: Replayed, encoder: StreamEncoder) -> AsyncGenerator[
     """The message as server-sent events. Raises what the exchange raises."""
     exchange, begun = replayed.exchange, False
     async with aclosing(exchange.deltas()) as deltas:
-        async for delta in deltas:
-            if isinstance(delta, Notice):
-                continue
-            yield encoder.encode(delta) if begun else encoder.begin() + PING + encoder.encode(delta)
+        async for pieces in deltas:
+            opening = b"" if begun else encoder.begin() + PING
+            yield opening + b"".join(map(encoder.encode, pieces))
             begun = True
     replayed.keep()
     assert exchange.answer is not None

@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from multiturn.errors import MultiturnError, NotFound
 from multiturn.formats.chat_completions import encode_error
+from multiturn.models import catalogue
 from multiturn.server import anthropic, chat_completions, conversations, draining, models, observing, openapi, responses
 from multiturn.server.doors import Call, Door, json
 from multiturn.server.observing import logs
@@ -52,7 +53,8 @@ def routes(service: Service) -> list[BaseRoute]:
 def create_app(settings: ServerSettings) -> Application:
     """The ASGI application of one process, with its service as `app.state.service`. Nothing is opened before it
     starts."""
-    importlib.import_module("multiturn.models.http")  # half a second that no request should wait
+    importlib.import_module("multiturn.models.http")
+    catalogue.load()  # no request should wait for these
     upstreams = Upstreams(settings.routes, settings.upstreams, allow_providers=bool(settings.allow_providers))
     watching = observing.Watching(settings, [card.id for card in upstreams.names()])
     store = watching.timed(open_store(settings.store))

@@ -69,8 +69,6 @@ class Door:
             _log.error("a request failed", exc_info=error, extra={"door": self.name})
         status, body = self._encode_error(error)
         headers = {}
-        if isinstance(error, GoingDown):
-            status = 503
         if isinstance(error, RateLimited | GoingDown) and error.retry_after_s is not None:
             headers["retry-after"] = str(max(1, round(error.retry_after_s)))
         return json(body, status, headers)

@@ -13,19 +13,18 @@ import msgspec
 
 from multiturn import recording
 from multiturn.cancel import Cancel
-from multiturn.context.frame import Fitted, Frame
+from multiturn.context.frame import Frame
 from multiturn.context.framing import Framing
 from multiturn.context.policies import KeepAll
 from multiturn.context.window import Window
-from multiturn.deltas import Answer, CallsStarted, Delta, Said, TextDelta
+from multiturn.deltas import Answer, Delta, Deltas, each
 from multiturn.errors import ConversationBusy, GoingDown, MultiturnError, NotFound, TotalTimedOut
 from multiturn.ids import new_id
 from multiturn.messages import Message
 from multiturn.models.base import Model
-from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.request import Request, Settings, ToolSpec
-from multiturn.runs import CallEnded, CallStarted, Ended, Run, Waiting
+from multiturn.runs import Ended, Run
 from multiturn.server.auth import Caller
 from multiturn.server.paths import Paths
 from multiturn.server.upstreams import Upstreams
@@ -238,10 +237,6 @@ def _chain_of(before: Turn | None) -> str | None:
     return before.conversation if before.conversation.startswith(CHAIN) else new_id(CHAIN)
 
 
-_INSIDE = (Ended, Fitted, Said, CallsStarted, CallStarted, CallEnded, Waiting)
-"""What happens in a run and is nobody's business outside it."""
-
-
 class Exchange:
     """One turn that runs. `deltas` is read once, to its end; then `turn` is as it ended, and `answer` what the model
     said. Left early, it stops the model and ends the turn with what was said by then."""
@@ -280,9 +275,9 @@ class Exchange:
         """Whether the turn was answered before, under the same idempotency key; nothing is to be run then."""
         return self.turn.finished_at is not None and self.answer is None
 
-    async def deltas(self, cancel: Cancel | None = None) -> AsyncGenerator[Delta | Notice, None]:
-        """What the model says, piece by piece, each written down. Raises a `ModelError`, `TooLong`, `RunCancelled`,
-        `GoingDown` or `TotalTimedOut`; the turn has ended then too."""
+    async def deltas(self, cancel: Cancel | None = None) -> AsyncGenerator[Sequence[Delta], None]:
+        """What the model says, piece by piece, each written down; those together that came at once. Raises a
+        `ModelError`, `TooLong`, `RunCancelled`, `GoingDown` or `TotalTimedOut`; the turn has ended then too."""
         if self.is_replayed:
             return
         failed: BaseException | None = None
@@ -300,21 +295,21 @@ class Exchange:
                 await self._asking()
             async with aclosing(recording.recorded(self.run or self._run(), self._written, cancel)) as items:
                 async for item in items:
-                    if isinstance(item, TextDelta) or not isinstance(item, _INSIDE):
+                    if isinstance(item, Ended):
+                        self.answer = item.answer
+                    elif isinstance(item, Deltas | Delta):
                         self._waits = False
                         if not self.has_begun:
                             self.has_begun = True
                             for observer in observers:
                                 observer.first(self)
-                            yield item
+                            yield each(item)
                             self._reader = asyncio.current_task()  # the rest may be read by another one
                         else:
-                            yield item
+                            yield each(item)
                         if self._why is not None:
                             raise self._why
                         self._waits = True
-                    elif isinstance(item, Ended):
-                        self.answer = item.answer
             if self.asked.stored and continues(self.turn):
                 exchanges.paths.keep(self.caller.tenant, self.path.followed_by(self.turn))
         except asyncio.CancelledError as error:

@@ -17,6 +17,7 @@ from multiturn import stores
 from multiturn.deltas import TextDelta
 from multiturn.server.settings.values import Background
 from multiturn.server.upstreams import Upstream as Place
+from multiturn.server.xai import deferred
 from multiturn.turns import Turn, TurnStatus
 from upstream import Upstream, empty_answer, hang, hang_after, reply, status
 from xai_clients import Door, async_client_of, client_of, refused
@@ -87,7 +88,36 @@ def test_what_is_not_to_be_stored_is_told_once(client: Any, door: Door) -> None:
     assert found.response.id == id
     assert not found.response.settings.store_messages
     assert refused(lambda: fetch(client, id)) == NOT_FOUND
-    assert door.turns() == []
+    assert conversations(door) == []
+
+
+def conversations(door: Door) -> list[str | None]:
+    """Whose heads there are."""
+    return [record.head for record in door.server.run(door.server.service.store.conversations())]
+
+
+def test_what_is_told_once_leaves_what_it_followed(client: Any, door: Door) -> None:
+    first = client.chat.create(model="m", messages=[user("My name is Alice.")], store_messages=True).sample()
+    asked = {"messages": [user("What's my name?")], "previous_response_id": first.id}
+    id = client.chat._stub.StartDeferredCompletion(chat_pb2.GetCompletionsRequest(model="m", n=1, **asked)).request_id
+    assert fetched(client, id).response.outputs[0].message.content == "Your name is Alice."
+    assert conversations(door) == [f"turn_{first.id}"]
+    again = client.chat.create(model="m", store_messages=True, **asked).sample()
+    assert again.content == "Your name is Alice."
+
+
+def test_what_nobody_fetches_goes_after_a_while(
+    open_door: Callable[..., Door], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deferred, "KEPT_S", 0.3)
+    monkeypatch.setattr(deferred, "LOOK_EVERY_S", 0.01)
+    door = open_door()
+    client = client_of(door.host)
+    stored, unstored = start(client), start(client, stores=False)
+    until(lambda: conversations(door) == [f"turn_{stored}"])
+    assert refused(lambda: fetch(client, unstored)) == NOT_FOUND
+    assert fetched(client, stored).status == deferred_pb2.DONE
+    client.close()
 
 
 def test_what_is_stored_is_told_as_often_as_it_is_asked_for(client: Any) -> None:
@@ -247,6 +277,6 @@ def test_what_a_server_leaves_undone_another_one_does_and_what_it_has_begun_is_t
     assert fetch(other, left).response.settings.temperature == 0.5
     assert upstream.requests[1].json["temperature"] == 0.5
     code, details = refused(lambda: fetch(other, begun))
-    assert (code, details) == ("INTERNAL", "the server was stopped before this answer had ended; ask again")
+    assert (code, "the server is going down; ask again" in details) == ("INTERNAL", True)
     assert [turn.text for turn in staying.turns()] == ["one two ", "Second."]
     other.close()

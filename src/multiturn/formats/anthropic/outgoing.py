@@ -11,6 +11,7 @@ from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, TextDelta
 from multiturn.errors import (
     ContextOverflow,
     ConversationBusy,
+    GoingDown,
     InvalidInput,
     MissingKey,
     ModelError,
@@ -240,6 +241,8 @@ def _as_server(error: Exception) -> tuple[int, str]:
     match error:
         case UnknownModel() | ModelNotFound() | NotFound():
             return 404, "not_found_error"
+        case GoingDown():
+            return 503, "api_error"
         case Unauthorized():
             return 401, "authentication_error"
         case MissingKey():

@@ -31,7 +31,7 @@ from multiturn.formats.chat_completions.wire import (
     TextPart,
     ToolCallItem,
 )
-from multiturn.formats.switching import switched
+from multiturn.formats.switching import is_home, switched
 from multiturn.messages import Audio, Message, Reasoning, Refusal, Text, ToolCall, ToolResult
 
 CANNOT_CARRY: Mapping[str, str] = {
@@ -67,12 +67,35 @@ def encode_messages(messages: Sequence[Message], dialect: Dialect) -> bytes:
     """The messages as JSON objects joined by commas, without brackets; empty for no messages. They stand in the order
     that the dialect insists on, as far as this call goes. Raises `InvalidInput` for an uploaded image, audio or video,
     and for text that is not Unicode."""
+    if (plain := _plainly(messages, dialect)) is not None:
+        return plain
     return to_json(arranged(wire_messages(messages, dialect), dialect))
 
 
+def _plainly(messages: Sequence[Message], dialect: Dialect) -> bytes | None:
+    """What most turns are, made quickly, for a long history that is read anew has thousands: one text of the user's,
+    then one of the model's own. None for any others."""
+    made, last = [], None
+    for message in messages:
+        parts = message.parts
+        if len(parts) != 1 or type(part := parts[0]) is not Text or not part.text or message.name is not None:
+            return None
+        if message.role == last or message.role not in _SPEAKERS or not is_home(message.origin, dialect):
+            return None
+        if message.role == "assistant" and dialect.reasoning_required:
+            return None
+        last = message.role
+        made.append(b'{"role":"%s","content":%s}' % (last.encode(), _json(part.text)))
+    return b",".join(made)
+
+
 def to_json(made: Sequence[OutgoingMessage]) -> bytes:
+    return _json(made)[1:-1]
+
+
+def _json(value: object) -> bytes:
     try:
-        return _encoder.encode(made)[1:-1]
+        return _encoder.encode(value)
     except UnicodeEncodeError as error:
         raise InvalidInput(f"a message holds half a surrogate pair, which is not Unicode text: {error}") from error
 
@@ -111,8 +134,7 @@ def _flush(media: list[Content], made: list[OutgoingMessage]) -> None:
 
 
 def _plain(message: Message, dialect: Dialect) -> OutgoingMessage | None:
-    """What most messages are, made quickly, for a long history that is read anew has thousands: one text of the user's
-    or the model's. None for any other."""
+    """What most messages are, made quickly: one text of the user's or the model's. None for any other."""
     if len(message.parts) != 1 or message.name is not None or message.role not in _SPEAKERS:
         return None
     (part,) = message.parts

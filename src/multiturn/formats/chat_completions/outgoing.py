@@ -11,6 +11,7 @@ from multiturn.deltas import Answer, Delta, PartDelta, ReasoningDelta, RefusalDe
 from multiturn.errors import (
     ContextOverflow,
     ConversationBusy,
+    GoingDown,
     InvalidInput,
     MissingKey,
     ModelError,
@@ -143,6 +144,8 @@ def _as_server(error: Exception) -> tuple[int, str, str | None]:
     match error:
         case UnknownModel() | ModelNotFound():
             return 404, "invalid_request_error", "model_not_found"
+        case GoingDown():
+            return 503, "server_error", None
         case Unauthorized():
             return 401, "invalid_request_error", "invalid_api_key"
         case MissingKey():

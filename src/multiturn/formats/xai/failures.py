@@ -17,6 +17,7 @@ from multiturn.errors import (
     ConnectTimedOut,
     ContextOverflow,
     ConversationBusy,
+    GoingDown,
     InvalidInput,
     InvalidReply,
     MissingKey,
@@ -148,7 +149,7 @@ _CODES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     ((ConversationBusy, RunCancelled), "ABORTED"),
     ((RateLimited,), "RESOURCE_EXHAUSTED"),
     ((TimedOut,), "DEADLINE_EXCEEDED"),
-    ((ConnectionFailed,), "UNAVAILABLE"),
+    ((ConnectionFailed, GoingDown), "UNAVAILABLE"),
 )
 """What each error is to a client; the first row that fits counts, and anything else is `INTERNAL`. A failing provider
 is `UNAVAILABLE` only where trying again may help; its rejection of our key is our failure."""

@@ -16,7 +16,6 @@ from multiturn.formats.chat_completions import (
     encode_error,
     encode_reply,
 )
-from multiturn.notices import Notice
 from multiturn.server.chat_completions import stored
 from multiturn.server.chat_completions.shown import CONVERSATION, completion_id, kept
 from multiturn.server.doors import Call, Door, json, while_there
@@ -86,9 +85,8 @@ async def _events(replayed: Replayed, encoder: StreamEncoder) -> AsyncGenerator[
     """The completion as server-sent events. Raises what the exchange raises."""
     exchange = replayed.exchange
     async with aclosing(exchange.deltas()) as deltas:
-        async for delta in deltas:
-            if not isinstance(delta, Notice):
-                yield encoder.encode(delta)
+        async for pieces in deltas:
+            yield b"".join(map(encoder.encode, pieces))
     replayed.keep()
     assert exchange.answer is not None
     yield encoder.finish(exchange.answer, exchange.turn.usage)

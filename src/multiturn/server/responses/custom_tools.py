@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from multiturn.deltas import Answer, Delta, ToolCallDelta
+from multiturn.deltas import Answer, Delta, Deltas, ToolCallDelta
 from multiturn.errors import InvalidInput
 from multiturn.formats.responses import ServerRequest
 from multiturn.messages import Message, Part, ToolCall
@@ -79,16 +79,16 @@ class WithCustomTools:
         self._model = model
         self._names = names
 
-    async def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
+    async def answer(self, request: Request) -> AsyncGenerator[Delta | Deltas | Notice | Answer, None]:
         """As `Model.answer` says."""
         inputs: dict[int, _Input] = {}
         async with aclosing(self._model.answer(request)) as items:
             async for item in items:
                 match item:
-                    case ToolCallDelta(index=index):
-                        if item.name in self._names:
-                            inputs[index] = _Input(index)
-                        yield inputs[index].piece(item) if index in inputs else item
+                    case ToolCallDelta():
+                        yield self._piece(item, inputs)
+                    case Deltas():
+                        yield Deltas(tuple(self._piece(delta, inputs) for delta in item.all))
                     case Answer():
                         answer = Answer(self._custom(item.message), tuple(map(self._custom, item.alternatives)))
                         for rest in _rests(inputs, answer.message):
@@ -96,6 +96,13 @@ class WithCustomTools:
                         yield answer
                     case _:
                         yield item
+
+    def _piece(self, delta: Delta, inputs: dict[int, _Input]) -> Delta:
+        if not isinstance(delta, ToolCallDelta):
+            return delta
+        if delta.name in self._names:
+            inputs[delta.index] = _Input(delta.index)
+        return inputs[delta.index].piece(delta) if delta.index in inputs else delta
 
     def _custom(self, message: Message) -> Message:
         parts = tuple(map(self._custom_part, message.parts))

@@ -16,7 +16,6 @@ from multiturn.formats.responses.outgoing import Frame, as_sse
 from multiturn.formats.responses.served import Status
 from multiturn.formats.responses.wire import FIELDS, own
 from multiturn.messages import Message, Usage
-from multiturn.notices import Notice
 from multiturn.server.exchange import CHAIN, Exchange
 from multiturn.turns import Turn, TurnStatus
 
@@ -140,9 +139,8 @@ async def events(exchange: Exchange, encoder: StreamEncoder) -> AsyncGenerator[b
         yield told(exchange.turn, encoder)
         return
     async with aclosing(exchange.deltas()) as deltas:
-        async for delta in deltas:
-            if not isinstance(delta, Notice):
-                yield encoder.encode(delta)
+        async for pieces in deltas:
+            yield b"".join(map(encoder.encode, pieces))
     assert exchange.answer is not None
     yield encoder.finish(exchange.answer, usage_of(exchange.turn), int(exchange.turn.finished_at or 0))
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
@@ -19,16 +19,15 @@ from starlette.requests import Request as HTTPRequest
 from starlette.types import Receive, Scope, Send
 
 from multiturn.deltas import Answer, Delta
-from multiturn.errors import MultiturnError, RateLimited, TotalTimedOut
+from multiturn.errors import GoingDown, MultiturnError, RateLimited, TotalTimedOut
 from multiturn.formats.responses import StreamEncoder
 from multiturn.messages import Message
-from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.request import Request
 from multiturn.runs import Ended, Item, Run
 from multiturn.server.auth import Caller
 from multiturn.server.doors import Call, Door
-from multiturn.server.exchange import Exchange, GoingDown
+from multiturn.server.exchange import Exchange
 from multiturn.server.limits import as_text, check_size
 from multiturn.server.responses.asking import begun, decoded
 from multiturn.server.responses.include import ENCRYPTED
@@ -43,6 +42,7 @@ LANES = 32
 """How many lanes with a name one connection may have."""
 MOST_WAITING = 64
 """How many requests may wait on one connection; fewer where they are long."""
+_LATER_S = 1.0  # a turn that takes too long ends by itself; so much later also one whose client reads nothing
 _GOING_AWAY = 1001  # the code at which clients connect anew by themselves
 _log = logging.getLogger("multiturn.server")
 
@@ -222,7 +222,7 @@ class _Connection:
         return response_id(turn.id), exchange.path.followed_by(turn)
 
     async def _tell_deltas(
-        self, deltas: AsyncGenerator[Delta | Notice, None], encoder: StreamEncoder, pending: Pending
+        self, deltas: AsyncGenerator[Sequence[Delta], None], encoder: StreamEncoder, pending: Pending
     ) -> None:
         first = asyncio.ensure_future(_next(deltas))
         try:
@@ -230,14 +230,14 @@ class _Connection:
             if not first.done():  # until now, an error would have had a status of its own
                 encoder.begin()
                 await self._flush(pending)
-            delta = await first
+            pieces = await first
         finally:
             await _stopped(first)
-        while delta is not None:
-            if not isinstance(delta, Notice):
+        while pieces is not None:
+            for delta in pieces:
                 encoder.encode(delta)
-                await self._flush(pending)
-            delta = await _next(deltas)
+            await self._flush(pending)
+            pieces = await _next(deltas)
 
     def _kept(self, id: str | None) -> Path | None:
         """All that was said up to the end of a response that is not stored."""
@@ -283,9 +283,9 @@ class _Unasked(Run):
 
 @asynccontextmanager
 async def _within(seconds: float) -> AsyncIterator[None]:
-    """Raises `TotalTimedOut` where what is done within it takes longer."""
+    """Raises `TotalTimedOut` where what is done within it takes longer, and has not ended by itself."""
     try:
-        async with asyncio.timeout(seconds) as limit:
+        async with asyncio.timeout(seconds + _LATER_S) as limit:
             yield
     except TimeoutError:
         if not limit.expired():
@@ -293,7 +293,7 @@ async def _within(seconds: float) -> AsyncIterator[None]:
         raise TotalTimedOut(f"the answer took longer than {seconds:g} s, which is the most here") from None
 
 
-async def _next(deltas: AsyncGenerator[Delta | Notice, None]) -> Delta | Notice | None:
+async def _next(deltas: AsyncGenerator[Sequence[Delta], None]) -> Sequence[Delta] | None:
     return await anext(deltas, None)
 
 

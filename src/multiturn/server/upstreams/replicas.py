@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
 from collections import OrderedDict
 from types import TracebackType
@@ -23,6 +24,7 @@ from multiturn.server.upstreams.upstream import Upstream
 MOST_MODELS = 500
 """How many models a replica keeps made; names may come from clients."""
 
+_CODE = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _log = logging.getLogger("multiturn.server")
 
 
@@ -192,7 +194,7 @@ class Call:
     def _tell(self, error: ModelError, now: float) -> None:
         """Log it. What the provider says may repeat what was said to it, so only words of our own are logged."""
         ours = str(error) if isinstance(error, ConnectionFailed | TimedOut | StreamCut) else None
-        fields = {"error": type(error).__name__, "status": error.status, "code": error.code, "reason": ours}
+        fields = {"error": type(error).__name__, "status": error.status, "code": _word(error.code), "reason": ours}
         out_s = round(self._replica.health.out_s(now), 1)
         _log.warning("a call to an upstream failed", extra={**self._place, **fields, "out_s": out_s})
 
@@ -210,3 +212,8 @@ class Call:
             code=BUSY,
             retry_after_s=slots.hint_s,
         )
+
+
+def _word(code: str | None) -> str | None:
+    """A provider's code, if it is one: words of its own choosing are not to stand in the log."""
+    return code if code and _CODE.fullmatch(code) else None

@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from multiturn.deltas import Answer, Delta
+from multiturn.deltas import Answer, Delta, Deltas
 from multiturn.errors import InvalidInput, ModelError, RateLimited
 from multiturn.formats.switching import Modality
 from multiturn.notices import Notice
@@ -64,7 +64,7 @@ class RoutedModel:
         """What it reads beside text; None if that is not known."""
         return self._destinations[0].dialect.inputs
 
-    async def answer(self, request: Request) -> AsyncGenerator[Delta | Notice | Answer, None]:
+    async def answer(self, request: Request) -> AsyncGenerator[Delta | Deltas | Notice | Answer, None]:
         """As `Model.answer` says. Raises `RateLimited` where no replica has room, too."""
         tries = _Tries(self._destinations, self._affinity)
         begun, answer = False, None

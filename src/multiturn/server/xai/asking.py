@@ -3,7 +3,7 @@ out."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,9 @@ from multiturn.server.xai.calls import Call
 from multiturn.server.xai.shown import is_stored, kept, kept_settings, turn_id
 from multiturn.turns import Turn, pending_calls
 
+DEFERRED: Final = "deferred"
+"""The kind of conversation that a deferred completion has for itself which is not to be stored, and what its id begins
+with: so it can be found and deleted."""
 _ONLY_XAI = ("search_parameters", "logprobs", "top_logprobs", "agent_count", "guidelines")
 """Fields that change the answer, and that only xAI's own models know."""
 
@@ -89,7 +92,7 @@ def _check_can(model: Model, asked: Proto) -> None:
 
 def _asked_of(request: ServerRequest, echo: str | None, *, stream: bool, deferred: bool) -> Asked:
     """What the request asks, in the words of every door. The SDK always asks for a number of choices."""
-    settings = request.settings
+    settings, is_told_once = request.settings, deferred and not request.settings.store
     choices = settings.choices if settings.choices != 1 else None
     after = request.previous_answer
     return Asked(
@@ -102,7 +105,8 @@ def _asked_of(request: ServerRequest, echo: str | None, *, stream: bool, deferre
         stream=stream,
         stored=settings.store is True or deferred,
         after=turn_id(after) if after else None,
-        kind="response",
+        opens=DEFERRED if is_told_once else None,
+        kind=DEFERRED if is_told_once else "response",
         background=deferred,
         echo=echo,
         user=request.user,

@@ -9,11 +9,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from multiturn.errors import MultiturnError, RateLimited, TotalTimedOut
+from multiturn.errors import GoingDown, MultiturnError, RateLimited, TotalTimedOut
 from multiturn.formats.xai.failures import encode_error, http_status
 from multiturn.models.channels import grpc
 from multiturn.server.auth import Caller
-from multiturn.server.exchange import GoingDown
 from multiturn.server.service import Service
 from multiturn.stores.base import Store
 
@@ -22,6 +21,7 @@ Context: TypeAlias = Any
 Handler: TypeAlias = Callable[["Call"], Awaitable[bytes]]
 
 DOOR = "xai"
+_LATER_S = 1.0  # a turn that takes too long ends by itself; so much later also one whose client reads nothing
 _MOST_UNSENT = 256 << 10  # bytes that wait for a slow reader before the model is made to wait
 _log = logging.getLogger("multiturn.server")
 
@@ -131,7 +131,7 @@ class Method:
     async def _in_time(self, call: Call) -> bytes:
         longest_s = self._service.settings.limits.stream_s
         try:
-            async with asyncio.timeout(longest_s) as limit:
+            async with asyncio.timeout(longest_s + _LATER_S) as limit:
                 return await self._sent(call)
         except TimeoutError:
             if not limit.expired():
@@ -161,7 +161,7 @@ def _told(error: Exception) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     wait: tuple[tuple[str, str], ...] = ()
     if isinstance(error, RateLimited) and error.retry_after_s is not None:
         wait = (("retry-after", str(max(1, round(error.retry_after_s)))),)
-    return "UNAVAILABLE" if isinstance(error, GoingDown) else code, details, wait
+    return code, details, wait
 
 
 def _shown(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,6 @@ from contextlib import aclosing
 from multiturn.errors import NotFound
 from multiturn.formats.xai.outgoing import StreamEncoder, encode_reply
 from multiturn.formats.xai.served import encode_deleted, read_stored
-from multiturn.notices import Notice
 from multiturn.server.histories import Histories
 from multiturn.server.xai.asking import begun, wanted
 from multiturn.server.xai.calls import Call
@@ -50,8 +49,8 @@ class Chat:
             id=exchange.id, created=created, model=asked.model, dialect=DIALECT, encrypted=encrypted
         )
         async with aclosing(exchange.deltas()) as deltas:
-            async for delta in deltas:
-                if not isinstance(delta, Notice) and (chunk := encoder.encode(delta)):
+            async for pieces in deltas:
+                for chunk in filter(None, map(encoder.encode, pieces)):
                     await call.write(chunk)
         replayed.keep()
         assert exchange.answer is not None

@@ -1,19 +1,34 @@
 """Deferred completions: begun by one call, fetched by another.
 
-One that is not to be stored (`store_messages`) is kept until it has been fetched, once, as xAI does:
+One that is not to be stored (`store_messages`) is kept until it has been fetched, once, or for a day, as xAI does:
 https://docs.x.ai/docs/guides/deferred-chat-completions."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+from multiturn.errors import ConversationBusy, MultiturnError, NotFound
 from multiturn.formats.xai.failures import encode_fault
 from multiturn.formats.xai.served import encode_deferred, encode_started, read_deferred
 from multiturn.server.auth import Caller
 from multiturn.server.exchange import Exchange, Exchanges
 from multiturn.server.histories import Histories
-from multiturn.server.xai.asking import asked_again, begun, wanted
+from multiturn.server.xai.asking import DEFERRED, asked_again, begun, wanted
 from multiturn.server.xai.calls import Call, Failed
 from multiturn.server.xai.shown import is_told_once, reply_of, turn_of, withdraw
+from multiturn.stores.base import Store
+from multiturn.stores.records import Cursor, Filter
 from multiturn.turns import Turn, TurnStatus, answered
+
+KEPT_S = 24 * 3600.0
+"""How long what nobody fetches is kept."""
+LOOK_EVERY_S = 3600.0
+_LOOK_BACK_S = 7 * 24 * 3600.0  # at first; what was left while no node ran for longer goes with `multiturn gc`
+_AT_ONCE = 100
+_log = logging.getLogger("multiturn.server")
 
 
 class Deferred:
@@ -36,6 +51,7 @@ class Deferred:
             return encode_deferred(None)
         if is_told_once(turn):
             await withdraw(call, turn)
+            await _delete(call.store, turn.conversation)
         if failed := _failure(turn):
             raise failed
         return encode_deferred(reply_of(turn))
@@ -56,3 +72,36 @@ async def resume(exchanges: Exchanges, caller: Caller, turn: Turn) -> Exchange |
     `UnknownModel`, and `InvalidInput` for what its model cannot do any more."""
     asked = asked_again(exchanges.upstreams, turn)
     return None if asked is None else await exchanges.resumed(asked, caller, turn)
+
+
+# --- what nobody fetches --------------------------------------------------------------------------------------------
+
+
+async def forget_unfetched(store: Store) -> None:
+    """Every hour, let go of what was to be fetched and was not, until it is cancelled."""
+    since = time.time() - KEPT_S - _LOOK_BACK_S
+    while True:
+        until = time.time() - KEPT_S
+        try:
+            for tenant in await store.tenants():
+                await _forget(store.tenant(tenant), since, until)
+            since = until
+        except MultiturnError as error:
+            _log.warning("deferred completions could not be looked over: %s", error)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _forget(store: Store, since: float, until: float) -> None:
+    """Delete those that have ended between these times."""
+    due, last = Filter(kind=DEFERRED, since=since, until=until), None
+    while records := await store.conversations(filter=due, limit=_AT_ONCE, after=last):
+        for record in records:
+            await _delete(store, record.id)
+        last = Cursor(records[-1].updated_at, records[-1].id)
+
+
+async def _delete(store: Store, conversation: str) -> None:
+    """Delete the conversation that such a completion has for itself."""
+    if conversation.startswith(f"{DEFERRED}_"):
+        with suppress(NotFound, ConversationBusy):
+            await store.delete(conversation)

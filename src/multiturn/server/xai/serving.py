@@ -17,7 +17,7 @@ from multiturn.server.xai import models
 from multiturn.server.xai.calls import Handler, Method
 from multiturn.server.xai.chat import Chat
 from multiturn.server.xai.compacting import compact
-from multiturn.server.xai.deferred import Deferred, resume
+from multiturn.server.xai.deferred import Deferred, forget_unfetched, resume
 
 
 class Grpc:
@@ -38,7 +38,7 @@ class Grpc:
             ) from error
         await server.start()
         self._service, self._server = service, server
-        self._draining = asyncio.create_task(self._drain(service))
+        self._chores = asyncio.gather(self._drain(service), forget_unfetched(service.store))
         return port
 
     async def _drain(self, service: Service) -> None:
@@ -49,8 +49,8 @@ class Grpc:
     async def stop(self, grace_s: float) -> None:
         """Returns once no call is answered any more. They have so many seconds to end; then they are cut, and their
         turns are incomplete. Deferred completions are the service's."""
-        self._draining.cancel()
-        await asyncio.gather(self._draining, return_exceptions=True)
+        self._chores.cancel()
+        await asyncio.gather(self._chores, return_exceptions=True)
         await self._server.stop(grace_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(CUT_S):
