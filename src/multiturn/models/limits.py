@@ -69,23 +69,20 @@ class Limit(NamedTuple):
 
 
 class Deadline:
-    """The end of `total_s`, which bounds every other limit."""
+    """The end of `total_s`, which bounds every other limit; of the running event loop."""
 
     def __init__(self, total_s: float | None) -> None:
+        self._now = asyncio.get_running_loop().time
         self._total_s = total_s
-        self._end = math.inf if total_s is None else _now() + total_s
+        self._end = math.inf if total_s is None else self._now() + total_s
 
     def allows(self, seconds: float) -> bool:
-        return _now() + seconds < self._end
+        return self._now() + seconds < self._end
 
     def within(self, seconds: float | None, kind: type[TimedOut]) -> Limit:
         """The sooner of `seconds` from now and the end."""
-        at = math.inf if seconds is None else _now() + seconds
+        at = math.inf if seconds is None else self._now() + seconds
         return Limit(at, kind, seconds) if at <= self._end else Limit(self._end, TotalTimedOut, self._total_s)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 _TIMED_OUT = {

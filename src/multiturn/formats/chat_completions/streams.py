@@ -111,7 +111,9 @@ class _Choice:
         deltas: list[Delta] = []
         if thought := reasoning_of(said):
             deltas.append(ReasoningDelta(thought))
-        if said.content:
+        if isinstance(said.content, str):
+            deltas += [TextDelta(said.content)] if said.content else []
+        elif said.content:
             deltas += _content_deltas(said.content, dialect)
         if said.refusal:
             deltas.append(RefusalDelta(said.refusal))
@@ -128,9 +130,7 @@ class _Choice:
         return deltas
 
 
-def _content_deltas(content: str | list[Any], dialect: Dialect) -> list[Delta]:
-    if isinstance(content, str):
-        return [TextDelta(content)]
+def _content_deltas(content: list[Any], dialect: Dialect) -> list[Delta]:
     made: list[Delta] = []
     for part in content_parts(content, dialect):
         match part:
@@ -165,9 +165,10 @@ class StreamDecoder:
     def decode(self, event: ServerSentEvent) -> list[Delta]:
         """The deltas that this event brings, maybe none. Raises `MalformedStream`, or the error that the provider
         reports inside the stream."""
-        data = event.data.strip()
-        if data == b"[DONE]":
-            self._done = True
+        data = event.data
+        if not data.startswith(b"{"):  # as nearly all do
+            data = data.strip()
+            self._done = self._done or data == b"[DONE]"
         if self._done or not data:
             return []
         chunk = self._read(data, event.event)
@@ -175,9 +176,10 @@ class StreamDecoder:
         deltas: list[Delta] = []
         for choice in chunk.choices or ():
             index = choice.index or 0
-            if index not in self._choices:
-                self._choices[index] = _Choice()
-            made = self._choices[index].add(choice, self._dialect)
+            so_far = self._choices.get(index)
+            if so_far is None:
+                so_far = self._choices[index] = _Choice()
+            made = so_far.add(choice, self._dialect)
             if index == 0:
                 deltas += made
         return deltas
@@ -194,7 +196,8 @@ class StreamDecoder:
             reported = reported_error(data, self._dialect, streamed=True, certain=failed)
             if reported is not None:
                 raise reported
-        check(chunk.choices or (), self._dialect, streamed=True)
+        if chunk.choices:
+            check(chunk.choices, self._dialect, streamed=True)
         return chunk
 
     def _malformed(self, data: bytes, problem: Exception) -> MalformedStream:
