@@ -109,9 +109,10 @@ class Run:
     async def items(self) -> AsyncGenerator[Item, None]:
         """What happens, as it happens. Raises a `ModelError`, `OutputInvalid` among them; never what a tool raises."""
         while True:
-            async with aclosing(self._answer_calls()) as items:
-                async for item in items:
-                    yield item
+            if self.said:
+                async with aclosing(self._answer_calls()) as items:
+                    async for item in items:
+                        yield item
             if waiting := pending_calls(self.said):
                 outside = any(self._is_outside(call) for call in waiting)
                 yield Waiting(waiting, "result" if outside else "approval")
@@ -132,7 +133,8 @@ class Run:
         if self.said:
             request = msgspec.structs.replace(request, input=(*request.input, *in_order(self.said)))
         answer: Answer | None = None
-        async with aclosing(self._answer(request)) as items:
+        answering = self._model.answer(request) if self._frame is None else self._fitted_answer(request, self._frame)
+        async with aclosing(answering) as items:
             async for item in items:
                 if isinstance(item, Answer):
                     answer = item
@@ -153,13 +155,12 @@ class Run:
                 yield self._say(answer.message)
                 yield self._say(user(problem))
 
-    async def _answer(self, request: Request) -> AsyncGenerator[Delta | Deltas | Notice | Fitted | Answer, None]:
+    async def _fitted_answer(
+        self, request: Request, frame: Frame
+    ) -> AsyncGenerator[Delta | Deltas | Notice | Fitted | Answer, None]:
         """The model's answer to the request as it fits the window; where its provider finds it too long all the same,
         to a smaller one, once."""
-        if self._frame is None:
-            fitted: Fitted | None = Fitted(request)
-        else:
-            fitted = await self._frame.fit(request)
+        fitted: Fitted | None = await frame.fit(request)
         refused: ContextOverflow | None = None
         while fitted is not None:
             if fitted.mark is not None:
@@ -174,10 +175,10 @@ class Run:
                         yield item
                 return
             except ContextOverflow as error:
-                if begun or refused is not None or self._frame is None:
+                if begun or refused is not None:
                     raise
                 refused = error
-                fitted = await self._frame.refit(request, error)
+                fitted = await frame.refit(request, error)
         assert refused is not None
         raise refused
 

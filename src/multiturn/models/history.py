@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
@@ -50,13 +50,24 @@ class Continuing(Generic[D]):
         self._shorten = shorten
         self._losses = 0
 
-    async def answer(
+    def answer(
         self, request: Request, model: str, ask: Callable[[Request], AsyncGenerator[Delta | Deltas | Answer, None]]
     ) -> AsyncGenerator[Delta | Deltas | Notice | Answer, None]:
         """As `Model.answer` says, `ask` being how the model is asked: for what is new alone where its provider holds
-        the rest, and once more with all of it where that was lost."""
+        the rest, and once more with all of it where that was lost. Raises `InvalidInput`, as `ask` does."""
         check_input(request.input, self._target, model)
-        for notice in translations(request, self._target):
+        notices = translations(request, self._target)
+        if not notices and not self._target.keeps_answers:
+            return ask(request)
+        return self._answer(request, notices, ask)
+
+    async def _answer(
+        self,
+        request: Request,
+        notices: Sequence[Notice],
+        ask: Callable[[Request], AsyncGenerator[Delta | Deltas | Answer, None]],
+    ) -> AsyncGenerator[Delta | Deltas | Notice | Answer, None]:
+        for notice in notices:
             yield notice
         shorter = self._shorten(request, self._target) if self._losses < MAX_LOSSES else None
         try:

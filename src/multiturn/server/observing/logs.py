@@ -45,7 +45,13 @@ def configure(log: Log, stream: TextIO | None = None) -> None:
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(log.level.upper())
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line tells them
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Of a WebSocket that is refused, which is told like any request, uvicorn says that the application is at fault."""
+    return record.msg != "ASGI callable returned without completing handshake."
 
 
 def wanted(status: int) -> int | None:
