@@ -192,6 +192,11 @@ async def test_whoever_was_taken_for_dead_calls_no_more_tools(tmp_path: Path) ->
     first = Conversation(ScriptedModel(in_turn(*answers)), tools=[wait, pay], store=stores[0], id="c")
     task = asyncio.ensure_future(first.asend("go"))
     await asyncio.wait_for(begun.wait(), 10)
+
+    async def nowhere() -> None:
+        raise OSError("the network is gone")
+
+    stores[0]._connections.runner._connect = nowhere  # its lock is lost for good
     holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
     shared().sql(f"SELECT pg_terminate_backend(pid) FROM ({holder}) AS held")
     await asyncio.sleep(0.3)

@@ -18,6 +18,7 @@ from multiturn.deltas import ModelAsked, TextDelta
 from multiturn.errors import ConversationBusy, InvalidInput
 from multiturn.stores.base import Store
 from multiturn.stores.postgres import PostgresStore
+from multiturn.stores.postgres.session import Connection
 from multiturn.stores.sqlite import SQLiteStore
 from multiturn.turns import Turn, TurnStatus
 from stores import postgres_server
@@ -279,10 +280,15 @@ def end_sessions(which: str) -> None:
     )
 
 
+async def nowhere() -> Connection:
+    raise OSError("the network is gone")
+
+
 async def test_who_has_lost_its_turn_may_not_ask_the_model_any_more(tmp_path: Path) -> None:
     url = fresh_url("postgres", tmp_path)
     mine, other = PostgresStore(url), PostgresStore(url)
     turn = await begun(mine)
+    mine._connections.runner._connect = nowhere  # its lock is lost for good
     end_sessions("EXISTS (SELECT 1 FROM pg_locks l WHERE l.pid = a.pid AND l.locktype = 'advisory')")
     await mine.recover()
     assert (await mine.turn(turn.id)).status is TurnStatus.IN_PROGRESS

@@ -17,6 +17,7 @@ from multiturn.deltas import TextDelta
 from multiturn.errors import ConversationBusy, InvalidInput, SchemaTooNew, StoreError
 from multiturn.messages import File, Inline, Usage
 from multiturn.stores.postgres import PostgresStore
+from multiturn.stores.postgres.session import Connection
 from multiturn.stores.records import ConversationRecord
 from multiturn.turns import TurnStatus
 from stores import postgres_server
@@ -80,23 +81,45 @@ async def test_it_goes_on_after_the_server_has_restarted(mortal: Server, mode: s
     await store.aclose()
 
 
-async def test_a_turn_whose_lock_was_lost_can_be_closed_by_another_store(mortal: Server) -> None:
+async def test_a_turn_runs_on_where_the_server_restarts(mortal: Server) -> None:
     url = mortal.fresh()
     mine, other = PostgresStore(url), PostgresStore(url)
     turn = await mine.begin(new_turn("c"))
-    mine.append(turn.id, [TextDelta("so far")])
-    await appended(mine, url, mortal)
     with pytest.raises(ConversationBusy):
         await other.begin(new_turn("c"))
     mortal.restart()
+    await other.recover()
+    with pytest.raises(ConversationBusy):
+        await other.begin(new_turn("c"))
+    await mine.finish(ended(turn))
+    assert (await other.begin(new_turn("c"))).parent == turn.id
+    await mine.aclose()
+    await other.aclose()
+
+
+async def test_a_turn_whose_lock_is_lost_for_good_is_closed_by_another_store(store: PostgresStore, url: str) -> None:
+    turn = await store.begin(new_turn("c"))
+    store.append(turn.id, [TextDelta("so far")])
+    await appended(store, url, postgres_server.shared())
+    without_its_lock(store, url)
+    other = PostgresStore(url)
     after = await other.begin(new_turn("c"))
-    closed = await mine.turn(turn.id)
+    closed = await store.turn(turn.id)
     assert (closed.status, closed.reason, closed.text) == (TurnStatus.INCOMPLETE, "crashed", "so far")
     assert after.parent == turn.id
     with pytest.raises(ConversationBusy):
-        await mine.finish(ended(turn))
-    await mine.aclose()
+        await store.finish(ended(turn))
     await other.aclose()
+
+
+def without_its_lock(store: PostgresStore, url: str) -> None:
+    """Cut the connection of a store's lock, where it can make no new one."""
+
+    async def nowhere() -> Connection:
+        raise OSError("the network is gone")
+
+    store._connections.runner._connect = nowhere
+    end_sessions(url, HOLDS_A_LOCK)
 
 
 async def test_a_call_under_way_fails_when_the_server_goes(mortal: Server) -> None:
@@ -149,21 +172,6 @@ async def test_sessions_that_the_server_ends_are_replaced_unseen(store: Postgres
         await say(store, "c", str(number))
         end_sessions(url)
         assert len(await texts(store, (await store.conversation("c")).head)) == number + 1
-
-
-async def test_a_runner_that_lost_its_lock_runs_on_under_a_new_number(store: PostgresStore, url: str) -> None:
-    turn = await store.begin(new_turn("c"))
-    end_sessions(url, HOLDS_A_LOCK)
-    await say(store, "d")
-    other = PostgresStore(url)  # closes what nobody runs as soon as it opens
-    assert (await other.turn(turn.id)).reason == "crashed"
-    with pytest.raises(ConversationBusy):
-        await store.finish(ended(turn))
-    running = await store.begin(new_turn("d"))
-    with pytest.raises(ConversationBusy):
-        await other.begin(new_turn("d"))
-    await store.finish(ended(running))
-    await other.aclose()
 
 
 async def test_a_turn_whose_end_could_not_be_written_is_closed_by_the_next(store: PostgresStore) -> None:

@@ -98,6 +98,9 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     models: tuple[_Row, ...]
 
 
+_decode = msgspec.json.Decoder(_Table).decode  # made here, for msgspec crashes where several threads make it at once
+
+
 @functools.lru_cache(maxsize=256)
 def rules_for(provider: str, model: str) -> Rules:
     """What holds for a provider's model; the usual where nothing is known of it."""
@@ -119,4 +122,4 @@ def rules_for(provider: str, model: str) -> Rules:
 @functools.cache
 def load() -> _Table:
     """The table, read once."""
-    return msgspec.json.decode(Path(__file__).with_name("rules.json").read_bytes(), type=_Table)
+    return _decode(Path(__file__).with_name("rules.json").read_bytes())

@@ -92,6 +92,9 @@ class _Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     families: dict[str, tuple[Modality, ...]]
 
 
+_decode = msgspec.json.Decoder(_Catalogue).decode  # made here: see `multiturn.context.rules`
+
+
 def find(provider: str, model: str) -> ModelInfo:
     """What is known of a provider's model; everything None and empty if nothing is.
 
@@ -112,7 +115,7 @@ def listed(provider: str) -> tuple[ModelInfo, ...]:
 @functools.cache
 def load() -> _Catalogue:
     """The catalogue, read once."""
-    return msgspec.json.decode(Path(__file__).with_name("catalogue.json").read_bytes(), type=_Catalogue)
+    return _decode(Path(__file__).with_name("catalogue.json").read_bytes())
 
 
 # --- by name --------------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from multiturn.server.exchange import Exchange, Exchanges
 from multiturn.server.settings.values import ServerSettings
 from multiturn.turns import Fault, Turn, TurnStatus, finished
 
-Resume: TypeAlias = Callable[[Exchanges, Caller, Turn], Awaitable[Exchange | None]]
-"""Gives the exchange of a turn that came through its door, made of what the turn holds; None for another door's."""
+Resume: TypeAlias = Callable[[Exchanges, Caller, Turn], Awaitable[Exchange]]
+"""Gives the exchange of a turn that came through its door, made of what the turn holds."""
 
 LOOK_EVERY_S = 0.25
 """How soon a turn that runs here is stopped when another node was asked to stop it."""
@@ -37,16 +37,16 @@ class Background:
         self._draining = draining
         self._waiting: dict[str, _Job] = {}  # by the turns' ids, in the order in which they came
         self._running: dict[str, _Job] = {}
-        self._resumes: list[Resume] = []
+        self._resumes: list[tuple[Callable[[Turn], bool], Resume]] = []
 
     @property
     def queued(self) -> int:
         """How many turns wait for others to end."""
         return len(self._waiting)
 
-    def resumes(self, resume: Resume) -> None:
-        """Let turns be taken over by this, too."""
-        self._resumes.append(resume)
+    def resumes(self, knows: Callable[[Turn], bool], resume: Resume) -> None:
+        """Let the turns that it `knows` be taken over by this door, too."""
+        self._resumes.append((knows, resume))
 
     def start(self, exchange: Exchange, then: Callable[[], None] | None = None) -> None:
         """Let it run, now or when it is its turn. `then` is called when it has come to its own end."""
@@ -122,7 +122,7 @@ class Background:
     async def _take(self) -> None:
         """Take over what gone nodes have left before its model was asked, while there is room."""
         while not self._waiting and len(self._running) < self._most and not self._draining.is_set():
-            taken = await self._exchanges.store.take()
+            taken = await self._exchanges.store.take(self._can)
             if taken is None:
                 return
             tenant, turn = taken
@@ -133,10 +133,15 @@ class Background:
                     _log.exception("a turn in the background could not be taken over")
                 await self._fail(tenant, turn, error)
 
+    def _can(self, turn: Turn) -> bool:
+        """Whether it can be run here. One of a door that is not open here is left to a node that has it; one that holds
+        nothing of its request can be run nowhere, and is told so."""
+        return turn.asked is None or any(knows(turn) for knows, _ in self._resumes)
+
     async def _resumed(self, caller: Caller, turn: Turn) -> Exchange:
-        for resume in self._resumes:
-            if (exchange := await resume(self._exchanges, caller, turn)) is not None:
-                return exchange
+        for knows, resume in self._resumes:
+            if knows(turn):
+                return await resume(self._exchanges, caller, turn)
         raise InvalidInput("what was asked is not kept with this turn, so that no other node can ask it again")
 
     async def _fail(self, tenant: str, turn: Turn, error: Exception) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -47,6 +47,12 @@ class Followers:
                 waiting = list(self._news.get(turn_id, ()))
             for news in waiting:
                 news.tell()
+
+    def wake_all(self, pieces: Iterable[tuple[str, str, bytes]]) -> None:
+        """There is news of the turns of these pieces: the tenant, the turn's id, the drafts."""
+        if self._news:
+            for turn_id in {turn_id for _, turn_id, _ in pieces}:
+                self.wake(turn_id)
 
     @contextmanager
     def joined(self, turn_id: str) -> Iterator[News]:

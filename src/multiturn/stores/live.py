@@ -3,11 +3,15 @@ by others, stopped from elsewhere, taken over after a crash."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from multiturn.deltas import Draft
 from multiturn.turns import Turn
+
+
+def any_turn(_: Turn) -> bool:
+    return True
 
 
 class LiveStore(Protocol):
@@ -31,9 +35,10 @@ class LiveStore(Protocol):
     async def cancelled(self) -> frozenset[str]:
         """The ids of the turns that run here, under this store, and were asked to stop. Cheap, to be asked often."""
 
-    async def take(self) -> tuple[str, Turn] | None:
-        """A background turn whose runner was gone before its model was asked, the oldest one, and its tenant. It is in
-        progress still, runs here from now on, and is nobody else's; None if there is none."""
+    async def take(self, can: Callable[[Turn], bool] = any_turn) -> tuple[str, Turn] | None:
+        """A background turn whose runner was gone before its model was asked, the oldest one of those that whoever asks
+        `can` run, and its tenant. It is in progress still, runs here from now on, and is nobody else's; None if there
+        is none. `can` is called in a thread of the store's."""
 
     async def recover(self) -> None:
         """Close the turns of runners that are gone, but for those that `take` may have."""

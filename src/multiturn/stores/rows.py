@@ -2,7 +2,8 @@
 
 A row holds the turn as MessagePack (msgpack.org), without what its place already says (id, conversation, parent,
 status) and without what is kept once for many turns: instructions, the model's name, what was asked where that is long,
-and the bytes of attachments, of which it has the digest.
+and the bytes of attachments, of which it has the digest. Most turns are a text and an answer: these are an array, any
+other turn is a map.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from multiturn.messages import (
     Uploaded,
     Usage,
     Video,
-    user,
 )
 from multiturn.turns import Totals, Turn, TurnStatus
 
@@ -38,6 +38,7 @@ KEPT_HERE = "multiturn"
 _LEAST_BYTES = 512  # smaller ones stay in the row
 _LEAST_ASKED = 64  # characters; shorter ones stay in the row
 _MAP = 0x80  # the least first byte of MessagePack's maps; what is sealed or changed begins with a smaller one
+_ARRAY = 0x9  # the first four bits of its short arrays
 _CHANGED = b"\x02"
 _SHORT = b"\x03"
 
@@ -48,10 +49,9 @@ _CHANGEABLE = (Image, Audio, Video, File, Opaque, ToolResult)  # parts for which
 _Change = Callable[[Part], Part]
 
 
-_PLAIN = Turn(input=(user("…"),), output=(Message("assistant"),), created_at=1.0, finished_at=1.0, totals=Totals(1))
-_OPENING = _encode(_PLAIN).partition(_encode("…"))[0]
-"""What the body of a plain turn begins with: its fields, and the user's one message down to the words. A body that
-does is stored without it, `_SHORT` in its place."""
+_OPENING = b"\xde\x00\x05\xa5input\x91\x82\xa4role\xa4user\xa5parts\x91\x82\xa4type\xa4text\xa4text"
+"""What a body has begun with in whose place `_SHORT` stands: a row of a text and an answer, from before these were
+arrays."""
 
 
 class Answered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -61,17 +61,31 @@ class Answered(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     finish_reason: str | None = None
 
 
+class _Plain(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A turn of a text and, once it has ended, an answer of one text; nothing else stands in any of its fields."""
+
+    created_at: float
+    said: str
+    finished_at: float | None
+    totals: Totals
+    answer: str | None = None
+    answer_id: str | None = None
+    answered: Answered | None = None
+    usage: Usage | None = None
+
+
 class Row(NamedTuple):
-    """A turn, ready to be stored. `attachments` are bytes by the hex of their digest; `text` is what was said,
-    empty while the turn runs or waits; `asked` is the turn's, where the body is without it."""
+    """A turn, ready to be stored. `attachments` are bytes by the hex of their digest; `asked` is the turn's, where the
+    body is without it."""
 
     body: bytes
     attachments: dict[str, bytes]
-    text: str
     asked: str | None
 
 
-_NOWHERE = {
+_decode_plain = msgspec.msgpack.Decoder(_Plain).decode
+
+_NOWHERE: dict[str, object] = {
     "id": "",
     "conversation": "",
     "parent": None,
@@ -79,23 +93,65 @@ _NOWHERE = {
     "instructions": None,
     "model": None,
 }
+_NOWHERE_ASKED = _NOWHERE | {"asked": None}
 
 
 def to_row(turn: Turn, digest: Callable[[bytes], bytes]) -> Row:
     """The row of a turn; `digest` names attachments."""
-    attachments: dict[str, bytes] = {}
-    slim = _with_parts(turn, lambda part: _slim(part, attachments, digest))
     asked = turn.asked if turn.asked is not None and len(turn.asked) >= _LEAST_ASKED else None
-    nowhere = _NOWHERE if asked is None else _NOWHERE | {"asked": None}
-    body = _encode(msgspec.structs.replace(slim, **nowhere))
-    if body.startswith(_OPENING) and slim is turn:
-        body = _SHORT + body[len(_OPENING) :]
-    return Row(body if slim is turn else _CHANGED + body, attachments, indexed(turn), asked)
+    bare = msgspec.structs.replace(turn, **(_NOWHERE if asked is None else _NOWHERE_ASKED))
+    plain = _plain(bare)
+    if plain is not None:
+        return Row(_encode(plain), {}, asked)
+    attachments: dict[str, bytes] = {}
+    slim = _with_parts(bare, lambda part: _slim(part, attachments, digest))
+    return Row(_encode(slim) if slim is bare else _CHANGED + _encode(slim), attachments, asked)
+
+
+def _plain(turn: Turn) -> _Plain | None:
+    """What is in a turn that is no more than a text and an answer; None for any other."""
+    said, answer = _only_text(turn.input), _only_text(turn.output)
+    if said is None or (answer is None and turn.output):
+        return None
+    plain = _Plain(turn.created_at, said, turn.finished_at, turn.totals)
+    if answer is not None:
+        by = turn.output[0]
+        answered = None if by.origin is None else Answered(by.origin, by.finish_reason)
+        plain = _Plain(turn.created_at, said, turn.finished_at, turn.totals, answer, by.id, answered, by.usage)
+    return plain if _whole_of(plain) == turn else None
+
+
+def _only_text(messages: Sequence[Message]) -> str | None:
+    part = messages[0].parts[0] if len(messages) == 1 and len(messages[0].parts) == 1 else None
+    return part.text if isinstance(part, Text) else None
+
+
+def _whole_of(plain: _Plain) -> Turn:
+    """The turn of which this is made."""
+    output: tuple[Message, ...] = ()
+    if plain.answer is not None:
+        by, parts = plain.answered, (Text(plain.answer),)
+        if by is None:
+            output = (Message("assistant", parts, None, plain.answer_id, None, plain.usage),)
+        else:
+            output = (Message("assistant", parts, None, plain.answer_id, by.origin, plain.usage, by.finish_reason),)
+    return Turn(
+        input=(Message("user", (Text(plain.said),)),),
+        output=output,
+        created_at=plain.created_at,
+        finished_at=plain.finished_at,
+        totals=plain.totals,
+    )
 
 
 def indexed(turn: Turn) -> str:
-    """What a turn is found by: what was said in it, once it has ended."""
-    return "" if turn.status in (TurnStatus.IN_PROGRESS, TurnStatus.PAUSED) else text_of(turn)
+    """What a turn is found by: what was said in it, once it has ended; empty before."""
+    return text_of(turn) if is_indexed(turn) else ""
+
+
+def is_indexed(turn: Turn) -> bool:
+    """Whether a turn can be found by its words."""
+    return turn.status not in (TurnStatus.IN_PROGRESS, TurnStatus.PAUSED)
 
 
 def taken_out(turn: Turn) -> tuple[Turn, Answered | None]:
@@ -138,15 +194,15 @@ def to_turns(
     """The turns of these rows, in their order. `places` are the values of the fields that rows do not have, by the
     field's name, in the order of the rows. `open` unseals a body, given the turn's id; `attachment` gives the bytes of
     a digest."""
-    plain, changed = [_unshortened(body) for body in bodies], []
+    opened, changed = list(bodies), []
     ids = list(places["id"])
-    for n in [n for n, body in enumerate(plain) if body[0] < _MAP]:
-        plain[n] = _unshortened(open(plain[n], str(ids[n]).encode()))
-        if plain[n].startswith(_CHANGED):
-            plain[n] = plain[n][1:]
+    for n in [n for n, body in enumerate(opened) if body[0] < _MAP]:
+        opened[n] = _unshortened(open(_unshortened(opened[n]), str(ids[n]).encode()))
+        if opened[n].startswith(_CHANGED):
+            opened[n] = opened[n][1:]
             changed.append(n)
     try:
-        turns = tuple(map(_decode, plain))
+        turns = tuple(map(_decoded, opened))
     except msgspec.DecodeError as error:
         raise StoreError(f"the store has a turn that cannot be read: {error}; see `multiturn check`") from error
     for field, values in {**places, "id": ids}.items():
@@ -157,6 +213,10 @@ def to_turns(
     for n in changed:
         whole[n] = _whole(turns[n], attachment)
     return tuple(whole)
+
+
+def _decoded(body: bytes) -> Turn:
+    return _whole_of(_decode_plain(body)) if body[0] >> 4 == _ARRAY else _decode(body)
 
 
 def _unshortened(body: bytes) -> bytes:

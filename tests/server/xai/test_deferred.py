@@ -19,6 +19,7 @@ from multiturn.server.settings.values import Background
 from multiturn.server.upstreams import Upstream as Place
 from multiturn.server.xai import deferred
 from multiturn.turns import Turn, TurnStatus
+from serving import Server
 from upstream import Upstream, empty_answer, hang, hang_after, reply, status
 from xai_clients import Door, async_client_of, client_of, refused
 
@@ -280,3 +281,31 @@ def test_what_a_server_leaves_undone_another_one_does_and_what_it_has_begun_is_t
     assert (code, "the server is going down; ask again" in details) == ("INTERNAL", True)
     assert [turn.text for turn in staying.turns()] == ["one two ", "Second."]
     other.close()
+
+
+def test_a_node_without_this_door_leaves_it_to_one_that_has_it(
+    open_door: Callable[..., Door], serve: Callable[..., Server], upstream: Upstream
+) -> None:
+    upstream.script(hang_after(3, "one "), reply("Hello."), reply("Second."))
+    place = Place(name="u", urls=(upstream.url,))
+    leaving = open_door(upstreams=(place,), background=Background(concurrency=1))
+    client = client_of(leaving.host)
+    start(client)
+    left = start(client)
+    assert upstream.wait(lambda: len(upstream.requests) == 1)
+    with OpenAI(base_url=leaving.server.base_url, api_key="none") as other:
+        response = other.responses.create(model="m", input="Hi", background=True)  # which waits as well, behind it
+    store = leaving.server.settings.store
+    client.close()
+    leaving.close()
+    leaving.server._stop()
+
+    stores._open.clear()  # so that the others have store objects of their own, as other processes would
+    without = serve(upstreams=(place,), store=store)
+    with OpenAI(base_url=without.base_url, api_key="none") as other:
+        until(lambda: other.responses.retrieve(response.id).status == "completed")  # the younger of the two
+        assert other.responses.retrieve(f"resp_{left}").status == "queued"
+    stores._open.clear()
+    client = client_of(open_door(upstreams=(place,), store=store).host)
+    assert fetched(client, left).response.outputs[0].message.content == "Second."
+    client.close()

@@ -56,6 +56,9 @@ class _WithRequestId(msgspec.Struct):
     request_id: str | None = None
 
 
+_decode = msgspec.json.Decoder(_WithRequestId).decode
+
+
 def decode_error(status: int, headers: Mapping[str, str], body: bytes, dialect: Dialect) -> ModelError:
     """The error that this answer with a status of 400 and above means."""
     lowered = {name.lower(): value for name, value in headers.items()}
@@ -120,7 +123,7 @@ def _kept(body: bytes) -> str:
 
 def _request_id(body: bytes) -> str | None:
     try:
-        return msgspec.json.decode(body, type=_WithRequestId).request_id
+        return _decode(body).request_id
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
 

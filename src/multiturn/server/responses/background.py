@@ -91,11 +91,14 @@ async def cancelled(call: Call, turn: Turn) -> bytes:
 # --- taken over -----------------------------------------------------------------------------------------------------
 
 
-async def resume(exchanges: Exchanges, caller: Caller, turn: Turn) -> Exchange | None:
-    """The exchange of a response that another node has left; None where the turn is none of this API. Raises
-    `UnknownModel`, and `InvalidInput` for what its model cannot do any more."""
-    if not _kept(turn).background:
-        return None
+def knows(turn: Turn) -> bool:
+    """Whether the turn is a response of this API that runs in the background."""
+    return _kept(turn).background
+
+
+async def resume(exchanges: Exchanges, caller: Caller, turn: Turn) -> Exchange:
+    """The exchange of a response that another node has left. Raises `UnknownModel`, and `InvalidInput` for what its
+    model cannot do any more."""
     body = _encode({**FIELDS.decode(turn.asked or "{}"), "model": turn.model, "input": ""})
     request = decode_request(body)
     request, customs = fitted(request, exchanges.upstreams.model(request.model or ""))

@@ -20,7 +20,7 @@ from multiturn.server.streaming import EventStream
 
 def routes(service: Service) -> list[BaseRoute]:
     door = Door(service, "responses", encode_error)
-    service.background.resumes(background.resume)
+    service.background.resumes(background.knows, background.resume)
     return [
         door.route("/v1/responses", create),
         WebSocketRoute("/v1/responses", Connections(door, "/v1/responses")),

@@ -67,11 +67,9 @@ async def _name_calls(call: Call, asked: Proto) -> None:
         item.tool_call_id = waiting.call_id
 
 
-def asked_again(upstreams: Upstreams, turn: Turn) -> Asked | None:
-    """What a deferred completion asks, from what is stored of it; None where the turn is none. Raises as `wanted`."""
-    if (settings := kept_settings(turn)) is None or not turn.background:
-        return None
-    asked = read(chat_pb2.GetCompletionsRequest, settings)
+def asked_again(upstreams: Upstreams, turn: Turn) -> Asked:
+    """What a deferred completion asks, from what is stored of it. Raises as `wanted`."""
+    asked = read(chat_pb2.GetCompletionsRequest, kept_settings(turn))
     model = upstreams.model(turn.model or "")
     _check_can(model, asked)
     request = msgspec.structs.replace(to_request(asked, model.provider), model=turn.model or "", messages=turn.input)

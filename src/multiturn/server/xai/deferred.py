@@ -67,11 +67,10 @@ def _failure(turn: Turn) -> Failed | None:
     return Failed("CANCELLED", "This answer was stopped before it had ended.")
 
 
-async def resume(exchanges: Exchanges, caller: Caller, turn: Turn) -> Exchange | None:
-    """The exchange of a deferred completion that another node has left; None where the turn is none. Raises
-    `UnknownModel`, and `InvalidInput` for what its model cannot do any more."""
-    asked = asked_again(exchanges.upstreams, turn)
-    return None if asked is None else await exchanges.resumed(asked, caller, turn)
+async def resume(exchanges: Exchanges, caller: Caller, turn: Turn) -> Exchange:
+    """The exchange of a deferred completion that another node has left. Raises `UnknownModel`, and `InvalidInput` for
+    what its model cannot do any more."""
+    return await exchanges.resumed(asked_again(exchanges.upstreams, turn), caller, turn)
 
 
 # --- what nobody fetches --------------------------------------------------------------------------------------------

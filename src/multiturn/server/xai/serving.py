@@ -18,6 +18,7 @@ from multiturn.server.xai.calls import Handler, Method
 from multiturn.server.xai.chat import Chat
 from multiturn.server.xai.compacting import compact
 from multiturn.server.xai.deferred import Deferred, forget_unfetched, resume
+from multiturn.server.xai.shown import is_deferred
 
 
 class Grpc:
@@ -27,7 +28,7 @@ class Grpc:
         """Begin to serve at `grpc_port` of the settings, and give the port, for 0 takes a free one. Raises
         `InvalidInput` where nobody can listen there."""
         histories, settings = Histories(), service.settings
-        service.background.resumes(resume)
+        service.background.resumes(is_deferred, resume)
         server = grpc.aio.server(options=_options(settings))
         server.add_generic_rpc_handlers(_services(service, Chat(histories), Deferred(histories)))
         try:

@@ -71,17 +71,19 @@ def kept(asked: Proto, *, deferred: bool) -> str | None:
     return _encode(_Kept(fields)).decode()
 
 
-def kept_settings(turn: Turn) -> bytes | None:
-    """What is stored of the turn's request, as a request's bytes; None where it came through another door, or nothing
-    was to be stored. Raises `InvalidInput` where it cannot be read."""
-    fields = _fields(turn)
-    return None if fields is None else from_json(fields)
+def kept_settings(turn: Turn) -> bytes:
+    """What is stored of the turn's request, as a request's bytes. Raises `InvalidInput` where it cannot be read."""
+    return from_json(_fields(turn) or {})
+
+
+def is_deferred(turn: Turn) -> bool:
+    """Whether it is a deferred completion."""
+    return turn.background and _fields(turn) is not None
 
 
 def is_told_once(turn: Turn) -> bool:
     """Whether it is a deferred completion that is not to be stored: it goes once it has been fetched."""
-    fields = _fields(turn) if turn.background else None
-    return fields is not None and not fields.get("store_messages")
+    return is_deferred(turn) and not (_fields(turn) or {}).get("store_messages")
 
 
 def is_stored(turn: Turn) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -93,6 +94,7 @@ class Connections:
 
     def close(self) -> None:
         """Finish what was submitted and let go of everything. Closing twice is fine."""
+        self.runner.closing = True
         self._worker.close(self._end())
 
     async def _run(self, work: Work[T], tenant: str, again: bool) -> T:
@@ -108,7 +110,7 @@ class Connections:
                     raise self._translated(error) from error
             except _Lost as error:
                 if self._pool is not None:
-                    self._pool.drop()
+                    self._pool.lost()
                 if not again:
                     raise self._translated(error) from self._cause(error)
                 again = False
@@ -167,6 +169,9 @@ class Connections:
         """A connection on which even the first path is read fast; to the first one of all, `_open` sees."""
         connection = await self._connect()
         if self._pool is not None:
+            if patience_s := self._pool.patience_s:
+                until = str(time.time() + patience_s)
+                await connection.execute("SELECT set_config('multiturn.patient_until', $1, false)", until)
             await reading.warm(Session(connection, self._seal, ""))
         return connection
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from multiturn.deltas import Draft
 from multiturn.errors import NotFound
 from multiturn.stores.following import START, RunBy, Stretch, not_in_background, not_kept
@@ -110,18 +112,18 @@ async def cancelled(db: Session, own: Runner) -> frozenset[str]:
     return frozenset(row["turn"] for row in found if (row["tenant"], row["turn"]) in own.turns)
 
 
-async def take(db: Session, own: Runner) -> tuple[str, Turn] | None:
+async def take(db: Session, own: Runner, can: Callable[[Turn], bool]) -> tuple[str, Turn] | None:
     """Let this store run a turn that nobody runs any more. See `LiveStore.take`."""
     for left in await db.connection.fetch(_LEFT):
-        turn = await _take(db.of(left["tenant"]), own, left)
+        turn = await _take(db.of(left["tenant"]), own, left, can)
         if turn is not None:
             return left["tenant"], turn
     return None
 
 
-async def _take(db: Session, own: Runner, left: Record) -> Turn | None:
-    """The turn, if nobody else has taken it. Whoever holds the row keeps all others from asking the model: its first
-    draft would need the row too (`runners`)."""
+async def _take(db: Session, own: Runner, left: Record, can: Callable[[Turn], bool]) -> Turn | None:
+    """The turn, if it can be run and nobody else has taken it. Whoever holds the row keeps all others from asking the
+    model: its first draft would need the row too (`runners`)."""
     tenant, id = db.tenant, left["turn"]
     mine, taken = Mine(background=True), False
     try:
@@ -135,6 +137,9 @@ async def _take(db: Session, own: Runner, left: Record) -> Turn | None:
             )
             if free is None or not await background.is_awaited(db, id):
                 return None
+            turn = await reading.turn(db, id)
+            if not can(turn):
+                return None
             mine.number = await own.number()
             own.turns[tenant, id] = mine  # before it is written, as in `life.begin`
             await db.run(
@@ -142,7 +147,6 @@ async def _take(db: Session, own: Runner, left: Record) -> Turn | None:
                 *place,
                 mine.number,
             )
-            turn = await reading.turn(db, id)
         taken = True
         return turn
     finally:

@@ -107,7 +107,7 @@ async def _write_turns(
             )
         )
         texts |= {turn.instructions, row.asked}
-        if found := writing.words(seal, row.text):
+        if found := writing.words(seal, rows.indexed(turn)):
             words.append((tree, *spot, found))
         if row.attachments:
             attachments.append((tree, *spot, *writing.attachments(seal, row)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -12,6 +13,7 @@ from multiturn.stores.postgres.session import Connection
 
 _IDLE_S = 300.0  # what was idle for longer may have been forgotten by something on the way
 _CLOSE_S = 5.0
+_PATIENCE_S = 5.0
 
 
 class Pool:
@@ -21,6 +23,7 @@ class Pool:
         self._connect = connect
         self._free = asyncio.Semaphore(most)
         self._idle: list[tuple[float, Connection]] = []  # since when
+        self._lost_at = -math.inf
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -45,13 +48,26 @@ class Pool:
                 self.drop()  # the others were idle for longer
             elif not connection.is_closed():
                 return connection
+            else:
+                self._lost_at = time.monotonic()
         return None
+
+    @property
+    def patience_s(self) -> float:
+        """For how long others who have lost their connections, as this pool has, are given time to come back; 0 where
+        none was lost lately."""
+        return max(0.0, self._lost_at + _PATIENCE_S - time.monotonic())
 
     def _keep(self, connection: Connection) -> None:
         self._idle.append((time.monotonic(), connection))
 
-    def drop(self) -> None:
+    def lost(self) -> None:
         """Let go of the idle ones: where one connection is lost, others are."""
+        self._lost_at = time.monotonic()
+        self.drop()
+
+    def drop(self) -> None:
+        """Let go of the idle ones."""
         for _, connection in self._idle:
             connection.terminate()
         self._idle.clear()

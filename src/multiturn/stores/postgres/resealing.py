@@ -66,7 +66,7 @@ async def _write(db: Session, place: Place, turn: Turn) -> None:
     before = await db.column(f"DELETE FROM attached WHERE {at} RETURNING digest", *place)
     await db.run("SELECT attach($1, $2, $3, $4, $5, $6)", *place, *writing.attachments(db.seal, row))
     await writing.drop_unused_attachments(db, before)
-    if words := writing.words(db.seal, row.text):
+    if words := writing.words(db.seal, rows.indexed(turn)):
         await db.run_many(writing.SAY, [(*place, words)])
 
 

@@ -2,13 +2,15 @@
 
 A store that runs turns holds the advisory lock of a random number, on a connection of its own. The server lets go of
 the lock when the connection ends, however that comes, so whoever can take it knows that its holder is gone. Should the
-connection be lost while the process lives on, as when the server restarts, later turns run under a new number.
+connection be lost while the process lives on, as when the server restarts, the lock is taken again at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from multiturn.stores.sealing import Seal
 
 _Piece: TypeAlias = tuple[str, str, int, bytes, int]
+
+_RETAKE_S, _RETAKE_EVERY_S = 10.0, 0.1
 
 _KEEP = """
   INSERT INTO deltas (tenant, tree, branch, position, piece, body)
@@ -71,11 +75,13 @@ class Runner:
         self._taking: asyncio.Lock | None = None
         self._pieces: list[_Piece] = []
         self._keeping: asyncio.Task[None] | None = None
+        self._retaking: asyncio.Task[None] | None = None
+        self.closing = False
         self.turns: dict[tuple[str, str], Mine] = {}  # by tenant and id
 
     async def number(self) -> int:
-        """The number under which this store counts as alive: until `close`, the process's end, or the loss of the
-        connection."""
+        """The number under which this store counts as alive: until `close`, or the process's end. Where the connection
+        is lost, there are moments in which it does not."""
         await self._connected()
         return self._number
 
@@ -91,7 +97,7 @@ class Runner:
         return mine is not None and mine.number == number and not mine.ended
 
     async def drop(self, number: int) -> None:
-        """Give up a number whose lock is lost."""
+        """Give up a connection that does not hold the lock any more; the next one takes it again."""
         if number == self._number and self._connection is not None:
             connection, self._connection = self._connection, None
             connection.terminate()
@@ -101,12 +107,27 @@ class Runner:
         async with self._taking:
             if self._connection is None or self._connection.is_closed():
                 connection = await self._connect()
-                number = secrets.randbits(63)
-                if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", number):
+                try:
+                    self._number = await _locked(connection, self._number)
+                except BaseException:
                     connection.terminate()
-                    raise StoreError("the advisory lock of a fresh random number is taken")
-                self._connection, self._number = connection, number
+                    raise
+                connection.add_termination_listener(self._lost)
+                self._connection = connection
             return self._connection
+
+    def _lost(self, connection: Connection) -> None:
+        if connection is self._connection and self.turns:
+            self._retaking = asyncio.create_task(self._retake())
+
+    async def _retake(self) -> None:
+        """Take the lock again, before others come to think that the turns that run here have no runner."""
+        deadline = time.monotonic() + _RETAKE_S
+        while self.turns and not self.closing and time.monotonic() < deadline:
+            with contextlib.suppress(Exception):  # the server is not back yet
+                await self._connected()
+                return
+            await asyncio.sleep(_RETAKE_EVERY_S)
 
     # --- what is streamed ---------------------------------------------------------------------------------------
 
@@ -166,3 +187,23 @@ class Runner:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await hang_up(connection)
+
+
+async def _locked(connection: Connection, number: int) -> int:
+    """The number whose lock this connection holds now: this one, or a new one for 0. Where the server has not noticed
+    yet that the connection before is lost, that one's session is ended."""
+    wanted = number or secrets.randbits(63)
+    if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", wanted):
+        if not number:
+            raise StoreError("the advisory lock of a fresh random number is taken")
+        await connection.execute(_END_HOLDER, number)
+        await connection.execute("SELECT pg_advisory_lock($1)", number)
+    return wanted
+
+
+_END_HOLDER = """
+  SELECT pg_terminate_backend(pid) FROM pg_locks
+  WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND mode = 'ExclusiveLock'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32) | objid::bigint = $1
+"""

@@ -17,6 +17,8 @@ import msgspec
 from multiturn.deltas import Draft
 from multiturn.errors import InvalidInput
 from multiturn.stores import following
+from multiturn.stores.ending import Ends
+from multiturn.stores.live import any_turn
 from multiturn.stores.postgres import (
     addresses,
     api_keys,
@@ -80,6 +82,7 @@ class PostgresStore(Tenanted):
         super().__init__()
         self._address = addresses.read(url)
         self._connections = _connections(self._address, seal or Plain(), connections)
+        self._ends = Ends()
         self._close = weakref.finalize(self, self._connections.close)
 
     def __repr__(self) -> str:
@@ -176,10 +179,16 @@ class PostgresStore(Tenanted):
         await self._write(lambda db: runner.keep_durably(db, turn_id, body))
 
     async def reopen(self, turn_id: str) -> Turn:
+        self._ends.forget(self._tenant, turn_id)
         return await self._write(lambda db: life.reopen(db, self._connections.runner, turn_id))
 
     async def finish(self, turn: Turn) -> None:
-        await self._write(lambda db: life.finish(db, self._connections.runner, turn), again=True)
+        await self._ends.write(self._finish, self._tenant, turn)
+
+    async def _finish(self, tenant: str, turn: Turn) -> None:
+        runner = self._connections.runner
+        finishing = self._connections.submit(lambda db: life.finish(db, runner, turn), tenant, again=True)
+        await asyncio.shield(asyncio.wrap_future(finishing))
 
     async def move_head(self, conversation_id: str, head: str | None) -> None:
         await self._write(lambda db: life.move_head(db, self._connections.runner, conversation_id, head))
@@ -207,8 +216,8 @@ class PostgresStore(Tenanted):
     async def cancelled(self) -> frozenset[str]:
         return await self._read(lambda db: live.cancelled(db, self._connections.runner))
 
-    async def take(self) -> tuple[str, Turn] | None:
-        return await self._write(lambda db: live.take(db, self._connections.runner))
+    async def take(self, can: Callable[[Turn], bool] = any_turn) -> tuple[str, Turn] | None:
+        return await self._write(lambda db: live.take(db, self._connections.runner, can))
 
     async def recover(self) -> None:
         await self._write(lambda db: locks.recover(db, self._connections.runner))
@@ -293,6 +302,8 @@ class PostgresStore(Tenanted):
 
     async def _write(self, work: Callable[[Session], Awaitable[T]], *, again: bool = False) -> T:
         """Goes on to the end where whoever waits for it does not."""
+        if self._ends:
+            await self._ends.write_waiting(self._finish)
         return await asyncio.shield(asyncio.wrap_future(self._connections.submit(work, self._tenant, again=again)))
 
 

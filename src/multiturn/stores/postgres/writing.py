@@ -43,7 +43,7 @@ async def _finish(db: Session, turn: Turn, holder: int, there: Collection[str]) 
             turn.finished_at,
             *tokens(turn),
             db.seal.seal(row.body, turn.id.encode()),
-            words(db.seal, row.text),
+            words(db.seal, rows.indexed(turn)),
             *attachments(db.seal, row, there),
         )
     )

@@ -44,13 +44,15 @@ _QUESTIONS = {
         SELECT turn FROM background b WHERE NOT EXISTS (SELECT 1 FROM turns WHERE key = b.turn)""",
     "turn {} runs in the background, and has ended": """
         SELECT id FROM turns t JOIN background b ON b.turn = t.key WHERE (t.status = 0) <> (b.ended_at IS NULL)""",
+    "turn {} and another are the same document": """
+        SELECT id FROM turns WHERE document IS NOT NULL GROUP BY document HAVING count(*) > 1""",
     "turn {} was withdrawn, and is not there": """
         SELECT turn FROM withdrawn w WHERE NOT EXISTS (SELECT 1 FROM turns WHERE key = w.turn)""",
     "turn {} was withdrawn, and nobody follows it": """
-        SELECT id FROM withdrawn w JOIN turns t ON t.key = w.turn
+        SELECT id FROM withdrawn w JOIN turns t ON t.key = w.turn JOIN branches of ON of.key = w.turn >> 24
         WHERE NOT EXISTS (SELECT 1 FROM turns WHERE key = w.turn + 1)
         AND NOT EXISTS (SELECT 1 FROM branches b JOIN turns c ON c.key BETWEEN b.key << 24 AND (b.key << 24) + 16777215
-          WHERE b.parent = w.turn AND b.tree = (SELECT tree FROM branches WHERE key = w.turn >> 24))""",
+          WHERE b.parent = w.turn AND (b.key = of.tree OR b.tree = of.tree AND b.tree <> b.key))""",
     "conversation {} stands on a turn that was withdrawn": """
         SELECT id FROM conversations WHERE head IN (SELECT turn FROM withdrawn)
         OR latest IN (SELECT turn FROM withdrawn)""",

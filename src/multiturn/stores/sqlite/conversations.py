@@ -10,7 +10,7 @@ import msgspec
 from multiturn.errors import InvalidInput, NotFound
 from multiturn.stores.records import LISTED, ConversationRecord, Cursor, Filter
 from multiturn.stores.sealing import Seal
-from multiturn.stores.sqlite.places import STATUSES, text_at, text_key, turn_and_tree
+from multiturn.stores.sqlite.places import ON_TREE, STATUSES, text_at, text_key, turn_and_tree
 from multiturn.stores.sqlite.schema import Connection
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -111,7 +111,10 @@ def _conditions(tenant: str, filter: Filter) -> tuple[list[str], list[object]]:
 
 
 def family(db: Connection, seal: Seal, tenant: str, id: str) -> tuple[ConversationRecord, ...]:
-    rows = db.execute(f"{_RECORD} WHERE c.tree = ? ORDER BY c.id", (found(db, tenant, id).tree,)).fetchall()
+    rows = db.execute(
+        f"{_RECORD} WHERE c.key IN (SELECT key FROM conversations WHERE {ON_TREE}) ORDER BY c.id",
+        {"tree": found(db, tenant, id).tree},
+    ).fetchall()
     return tuple(_record(db, seal, row) for row in rows)
 
 
@@ -133,10 +136,11 @@ def update(db: Connection, seal: Seal, tenant: str, id: str, metadata: dict[str,
 
 
 def next_key(db: Connection) -> int:
-    """The key of the next new conversation, which no tree has either."""
+    """The key of the next new conversation, which no tree and no branch has either."""
     (key,) = db.execute(
         """SELECT 1 + max(ifnull((SELECT max(key) FROM conversations), 0),
-                          ifnull((SELECT max(tree) FROM conversations), 0))"""
+                          ifnull((SELECT max(tree) FROM conversations WHERE tree <> key), 0),
+                          ifnull((SELECT max(key) FROM branches), 0))"""
     ).fetchone()
     return int(key)
 

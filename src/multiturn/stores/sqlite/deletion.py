@@ -13,6 +13,7 @@ from multiturn.stores.sqlite import search, writing
 from multiturn.stores.sqlite.conversations import Row
 from multiturn.stores.sqlite.locks import IsGone, unlocked
 from multiturn.stores.sqlite.places import (
+    ON_TREE,
     POSITION_BITS,
     branches_of,
     branches_to,
@@ -23,7 +24,7 @@ from multiturn.stores.sqlite.places import (
     tree_of,
     turn_key,
 )
-from multiturn.stores.sqlite.schema import Connection
+from multiturn.stores.sqlite.schema import Connection, give_back
 
 
 def delete(db: Connection, seal: Seal, tenant: str, id: str, is_gone: IsGone) -> Collected:
@@ -59,12 +60,12 @@ def _kept(db: Connection, deleted: Row) -> dict[int, tuple[int, int]]:
     """For each branch that a conversation of the tree still needs: the last key to keep, and the conversation that
     needs that much. A conversation needs what lies on the way to where it stands and to what it has made."""
     tips = db.execute(
-        """SELECT c.key, tip FROM conversations c JOIN (
-             SELECT key AS conversation, head AS tip FROM conversations WHERE tree = :tree
-             UNION SELECT key, latest FROM conversations WHERE tree = :tree
-             UNION SELECT t.conversation, max(t.key) FROM branches b
+        f"""SELECT c.key, tip FROM conversations c JOIN (
+             SELECT key AS conversation, head AS tip FROM conversations WHERE {ON_TREE}
+             UNION SELECT key, latest FROM conversations WHERE {ON_TREE}
+             UNION SELECT t.conversation, max(t.key) FROM (SELECT key FROM branches WHERE {ON_TREE}) b
                JOIN turns t ON t.key BETWEEN b.key << 24 AND (b.key << 24) + 16777215
-               WHERE b.tree = :tree GROUP BY b.key, t.conversation
+               GROUP BY b.key, t.conversation
            ) ON conversation = c.key WHERE c.key <> :gone AND tip IS NOT NULL ORDER BY c.id""",
         {"tree": deleted.tree, "gone": deleted.key},
     ).fetchall()
@@ -102,16 +103,17 @@ def above(db: Connection, key: int) -> int | None:
 
 def step_back(db: Connection, tree: int, keys: Iterable[int], standing: int | None) -> None:
     """Let the conversations that stand on one of these turns stand there."""
-    gone = _list(keys)
-    db.execute(f"UPDATE conversations SET head = ? WHERE tree = ? AND head IN ({gone})", (standing, tree))
-    db.execute(f"UPDATE conversations SET latest = head WHERE tree = ? AND latest IN ({gone})", (tree,))
+    gone, values = _list(keys), {"tree": tree, "standing": standing}
+    db.execute(f"UPDATE conversations SET head = :standing WHERE {ON_TREE} AND head IN ({gone})", values)
+    db.execute(f"UPDATE conversations SET latest = head WHERE {ON_TREE} AND latest IN ({gone})", values)
 
 
 def _descendants(db: Connection, key: int) -> list[int]:
     """A turn and all that follow it, on its branch and on those that leave from there; those branches go."""
     branch, found = key >> POSITION_BITS, _keys(db, key, last_of(key >> POSITION_BITS))
     leaving = db.execute(
-        "SELECT key FROM branches WHERE tree = ? AND parent BETWEEN ? AND ?", (tree_of(db, key), key, last_of(branch))
+        f"SELECT key FROM branches WHERE {ON_TREE} AND parent BETWEEN :key AND :last",
+        {"tree": tree_of(db, key), "key": key, "last": last_of(branch)},
     ).fetchall()
     for (child,) in leaving:
         first = db.execute("SELECT min(key) FROM turns WHERE key BETWEEN ? AND ?", (first_of(child), last_of(child)))
@@ -193,9 +195,9 @@ def _drop_withdrawn(db: Connection, seal: Seal, tree: int) -> Collected:
     turns = attachments = 0
     while True:
         withdrawn = db.execute(
-            """SELECT w.turn FROM branches b JOIN withdrawn w ON w.turn BETWEEN b.key << 24 AND (b.key << 24) + 16777215
-               WHERE b.tree = ?""",
-            (tree,),
+            f"""SELECT w.turn FROM (SELECT key FROM branches WHERE {ON_TREE}) b
+                JOIN withdrawn w ON w.turn BETWEEN b.key << 24 AND (b.key << 24) + 16777215""",
+            {"tree": tree},
         ).fetchall()
         alone = [key for (key,) in withdrawn if not has_children(db, key)]
         if not alone:
@@ -218,6 +220,6 @@ def drop_texts(db: Connection, keys: Iterable[int | None]) -> None:
 def shrink(db: Connection) -> int:
     """Give free pages back to the file system; how many bytes that are."""
     (page,), (free,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "freelist_count"))
-    db.execute("PRAGMA incremental_vacuum").fetchall()
+    give_back(db, free)
     (left,) = db.execute("PRAGMA freelist_count").fetchone()
     return int(page * (free - left))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 
@@ -87,13 +88,15 @@ def _under(db: Connection, seal: Seal, conversation: int, key: str) -> Turn | No
     return earlier if earlier and answered(earlier) else None
 
 
-def append(db: Connection, seal: Seal, tenant: str, turn_id: str, body: bytes) -> None:
-    db.execute(
+def append(db: Connection, seal: Seal, pieces: Sequence[tuple[str, str, bytes]]) -> None:
+    """Write pieces of what turns have streamed: the tenant, the turn's id, the drafts. One for a turn that does not run
+    is let go."""
+    db.executemany(
         """INSERT INTO deltas (turn, position, body)
            SELECT r.turn, (SELECT ifnull(max(position), -1) + 1 FROM deltas d WHERE d.turn = r.turn), ?
            FROM turns t JOIN running r ON r.conversation = t.conversation AND r.turn = t.key
            WHERE t.id = ? AND t.tenant = ?""",
-        (seal.seal(body, turn_id.encode()), turn_id, tenant),
+        [(seal.seal(body, turn_id.encode()), turn_id, tenant) for tenant, turn_id, body in pieces],
     )
 
 
@@ -114,14 +117,16 @@ def reopen(db: Connection, seal: Seal, tenant: str, id: str, runner: str, is_gon
 
 def finish(db: Connection, seal: Seal, tenant: str, turn: Turn, *, runner: str) -> None:
     """Write the ended turn, give the lock back, move the head. See `Store.finish`."""
-    row = db.execute("SELECT key, conversation FROM turns WHERE id = ? AND tenant = ?", (turn.id, tenant)).fetchone()
-    key, conversation = row or (0, 0)
     held = db.execute(
-        "DELETE FROM running WHERE conversation = ? AND turn = ? AND runner = ?", (conversation, key, runner)
-    )
-    if not held.rowcount:
+        """DELETE FROM running WHERE (conversation, turn) = (
+             SELECT conversation, key FROM turns WHERE id = ? AND tenant = ?
+           ) AND runner = ? RETURNING turn, conversation""",
+        (turn.id, tenant, runner),
+    ).fetchall()
+    if not held:
         turn_key(db, tenant, turn.id)  # there is none, or it is not ours
         raise ConversationBusy(turn.conversation)
+    ((key, conversation),) = held
     writing.close(db, seal, key, conversation, turn)
 
 

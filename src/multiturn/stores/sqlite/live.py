@@ -92,7 +92,9 @@ def cancelled(db: Connection, is_own: Callable[[str], bool]) -> frozenset[str]:
     return frozenset(id for id, runner in found if is_own(runner))
 
 
-def take(db: Connection, seal: Seal, runner: str, is_gone: IsGone) -> tuple[str, Turn] | None:
+def take(
+    db: Connection, seal: Seal, runner: str, is_gone: IsGone, can: Callable[[Turn], bool]
+) -> tuple[str, Turn] | None:
     """Let this runner run a turn that nobody runs any more. See `LiveStore.take`."""
     left = db.execute(
         f"""SELECT r.conversation, r.turn, r.runner, t.tenant
@@ -104,8 +106,9 @@ def take(db: Connection, seal: Seal, runner: str, is_gone: IsGone) -> tuple[str,
     for conversation, key, holder, tenant in left:
         if holder in alive:
             continue
-        if is_gone(holder):
+        if not is_gone(holder):
+            alive.add(holder)
+        elif can(turn := reading.at(db, seal, key)):
             db.execute("UPDATE running SET runner = ? WHERE conversation = ?", (runner, conversation))
-            return tenant, reading.at(db, seal, key)
-        alive.add(holder)
+            return tenant, turn
     return None

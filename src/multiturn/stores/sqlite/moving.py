@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from multiturn.errors import InvalidInput, NotFound
 from multiturn.stores.records import ConversationRecord
 from multiturn.stores.sealing import Seal
-from multiturn.stores.sqlite import conversations, writing
+from multiturn.stores.sqlite import conversations, search, writing
 from multiturn.stores.sqlite.places import below, find_turn, text_key
 from multiturn.stores.sqlite.schema import Connection
 from multiturn.turns import Turn
@@ -32,6 +32,8 @@ def restore(
         writing.update(db, seal, place, turn)
     for record in records:
         _place(db, record, keys[record.id], places)
+    while search.index(db, seal):
+        pass
 
 
 def _conversations(db: Connection, seal: Seal, tenant: str, records: Sequence[ConversationRecord]) -> dict[str, int]:

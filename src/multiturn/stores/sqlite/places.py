@@ -18,6 +18,9 @@ POSITIONS = 1 << POSITION_BITS
 STATUSES = tuple(TurnStatus)
 """A status is stored as its place here; new ones come last."""
 
+ON_TREE = "(key = :tree AND tree = :tree OR tree = :tree AND tree <> key)"
+"""Which branches, or which conversations, are of a tree: the one under the tree's own number is in no index."""
+
 
 def turn_key(db: Connection, tenant: str, id: str) -> int:
     """The key of a tenant's turn. Raises `NotFound`, also for one that was withdrawn."""
@@ -62,7 +65,7 @@ def tree_of(db: Connection, key: int) -> int:
 
 def branches_of(db: Connection, tree: int) -> list[int]:
     """A tree's branches; each is younger than the one that it leaves."""
-    return [key for (key,) in db.execute("SELECT key FROM branches WHERE tree = ? ORDER BY key", (tree,))]
+    return [key for (key,) in db.execute(f"SELECT key FROM branches WHERE {ON_TREE} ORDER BY key", {"tree": tree})]
 
 
 def parent_of(db: Connection, key: int) -> int | None:
@@ -77,7 +80,9 @@ def has_children(db: Connection, key: int) -> bool:
     """Whether a turn follows this one, on its branch or on one that leaves from there."""
     if (key + 1) % POSITIONS and db.execute("SELECT 1 FROM turns WHERE key = ?", (key + 1,)).fetchone():
         return True
-    leaving = db.execute("SELECT key FROM branches WHERE tree = ? AND parent = ?", (tree_of(db, key), key)).fetchall()
+    leaving = db.execute(
+        f"SELECT key FROM branches WHERE {ON_TREE} AND parent = :key", {"tree": tree_of(db, key), "key": key}
+    ).fetchall()
     return any(
         db.execute("SELECT 1 FROM turns WHERE key BETWEEN ? AND ?", (first_of(branch), last_of(branch))).fetchone()
         for (branch,) in leaving
@@ -105,7 +110,13 @@ def below(db: Connection, above: int | None, tree: int) -> tuple[int, str | None
 
 
 def _new_branch(db: Connection, tree: int, parent: int | None) -> int:
-    branch = db.execute("INSERT INTO branches (tree, parent) VALUES (?, ?)", (tree, parent)).lastrowid
+    """A new branch, younger than all others: the first of a new tree under the tree's own number."""
+    branch = db.execute(
+        """INSERT INTO branches (key, tree, parent) VALUES (
+             CASE WHEN :parent IS NULL AND :tree > ifnull((SELECT max(key) FROM branches), 0) THEN :tree END,
+             :tree, :parent)""",
+        {"tree": tree, "parent": parent},
+    ).lastrowid
     assert branch is not None
     return branch
 

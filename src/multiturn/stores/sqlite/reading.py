@@ -32,6 +32,7 @@ V = TypeVar("V")
 _USAGE = "input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost_usd"
 _COLUMNS = f"id, conversation, status, instructions, model, body, answered, asked, {_USAGE}"
 _Columns = tuple[Any, ...]
+_decode_answered = msgspec.json.Decoder(rows.Answered).decode
 
 
 def turn(db: Connection, seal: Seal, tenant: str, id: str) -> Turn:
@@ -43,12 +44,6 @@ def at(db: Connection, seal: Seal, key: int) -> Turn:
     above = parent_of(db, key)
     (made,) = _made(db, seal, found, [None if above is None else id_at(db, above)])
     return made
-
-
-def words_at(db: Connection, seal: Seal, key: int) -> str:
-    """What a turn is found by; its parent need not be there any more."""
-    (made,) = _made(db, seal, db.execute(f"SELECT {_COLUMNS} FROM turns WHERE key = ?", (key,)).fetchall(), [None])
-    return rows.indexed(made)
 
 
 def path(db: Connection, seal: Seal, tenant: str, head: str, after: str | None) -> tuple[Turn, ...]:
@@ -112,7 +107,7 @@ def _made(db: Connection, seal: Seal, found: Sequence[_Columns], parents: Iterab
 
 
 def _answered(text: str | None) -> rows.Answered | None:
-    return None if text is None else msgspec.json.decode(text, type=rows.Answered)
+    return None if text is None else _decode_answered(text)
 
 
 def _usage(

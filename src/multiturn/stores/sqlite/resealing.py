@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from multiturn.stores.sealing import Seal
-from multiturn.stores.sqlite import reading, writing
+from multiturn.stores.sqlite import reading, search, writing
 from multiturn.stores.sqlite.schema import Connection
 from multiturn.turns import TurnStatus
 
@@ -29,6 +29,7 @@ def some_turns(db: Connection, seal: Seal, after: int) -> tuple[int, int]:
     rows = db.execute("SELECT key FROM turns WHERE key > ? ORDER BY key LIMIT ?", (after, _AT_ONCE)).fetchall()
     for (key,) in rows:
         _turn(db, seal, key)
+    search.index(db, seal)
     return (rows[-1][0] if rows else after), len(rows)
 
 

@@ -107,6 +107,13 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
+def give_back(connection: Connection, pages: int) -> None:
+    """Give so many free pages back to the file system, in a transaction. The driver takes the statement for done after
+    the first step, which is one page, whatever number it is given."""
+    for _ in range(pages):
+        connection.execute("PRAGMA incremental_vacuum(1)")
+
+
 def patiently(work: Callable[[], T]) -> T:
     """`work`'s result, asked for again while another process holds the file in a way that SQLite's own waiting does
     not cover, such as the switch to WAL mode."""

@@ -18,6 +18,8 @@ import msgspec
 
 from multiturn.deltas import Draft
 from multiturn.stores import following
+from multiturn.stores.ending import Ends
+from multiturn.stores.live import any_turn
 from multiturn.stores.records import (
     EVERYTHING,
     HEAD,
@@ -51,9 +53,10 @@ from multiturn.stores.sqlite import (
     usage,
     withdrawal,
 )
+from multiturn.stores.sqlite.inline import InlineWorker
 from multiturn.stores.sqlite.runners import Runner
 from multiturn.stores.sqlite.schema import Connection, connect
-from multiturn.stores.sqlite.worker import InlineWorker, Worker
+from multiturn.stores.sqlite.worker import Duties, Worker
 from multiturn.stores.tenants import Tenanted
 from multiturn.turns import Turn
 
@@ -75,7 +78,8 @@ class SQLiteStore(Tenanted):
         self._seal = seal or Plain()
         self._runner = Runner(self._database)
         self._followers = following.Followers()
-        self._reader, self._writer = _workers(self._database)
+        self._reader, self._writer = _workers(self._database, _duties(self._seal, self._followers))
+        self._ends = Ends()
         self._recovery = self._writer.submit(_recovery(self._seal, self._runner))
         self._close = weakref.finalize(self, _close, self._reader, self._writer, self._runner)
 
@@ -177,21 +181,23 @@ class SQLiteStore(Tenanted):
         )
 
     def append(self, turn_id: str, drafts: Sequence[Draft]) -> None:
-        body, seal, tenant = _encode(drafts), self._seal, self._tenant
-        written = self._writer.submit(lambda db: life.append(db, seal, tenant, turn_id, body), durable=False)
-        written.add_done_callback(lambda _: self._followers.wake(turn_id))
+        self._writer.stream((self._tenant, turn_id, _encode(drafts)))
 
     async def keep(self, turn_id: str, drafts: Sequence[Draft]) -> None:
-        body = _encode(drafts)
-        await self._write(lambda db: life.append(db, self._seal, self._tenant, turn_id, body))
+        piece = self._tenant, turn_id, _encode(drafts)
+        await self._write(lambda db: life.append(db, self._seal, [piece]))
         self._followers.wake(turn_id)
 
     async def reopen(self, turn_id: str) -> Turn:
         runner, tenant = self._runner, self._tenant
+        self._ends.forget(tenant, turn_id)
         return await self._write(lambda db: life.reopen(db, self._seal, tenant, turn_id, runner.id, runner.is_gone))
 
     async def finish(self, turn: Turn) -> None:
-        await self._write(lambda db: life.finish(db, self._seal, self._tenant, turn, runner=self._runner.id))
+        await self._ends.write(self._finish, self._tenant, turn)
+
+    async def _finish(self, tenant: str, turn: Turn) -> None:
+        await self._writer.do(lambda db: life.finish(db, self._seal, tenant, turn, runner=self._runner.id))
         self._followers.wake(turn.id)
 
     async def move_head(self, conversation_id: str, head: str | None) -> None:
@@ -223,9 +229,9 @@ class SQLiteStore(Tenanted):
     async def cancelled(self) -> frozenset[str]:
         return await self._read(lambda db: live.cancelled(db, self._runner.runs))
 
-    async def take(self) -> tuple[str, Turn] | None:
+    async def take(self, can: Callable[[Turn], bool] = any_turn) -> tuple[str, Turn] | None:
         runner = self._runner
-        return await self._write(lambda db: live.take(db, self._seal, runner.id, runner.is_gone))
+        return await self._write(lambda db: live.take(db, self._seal, runner.id, runner.is_gone, can))
 
     async def recover(self) -> None:
         await self._write(lambda db: locks.recover(db, self._seal, self._runner.is_gone))
@@ -315,17 +321,28 @@ class SQLiteStore(Tenanted):
         return await self._reader.do(work)
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
+        if self._ends:
+            await self._ends.write_waiting(self._finish)
         return await self._writer.do(work)
 
 
-def _workers(database: Path | None) -> tuple[Worker | InlineWorker, Worker | InlineWorker]:
+def _workers(database: Path | None, duties: Duties) -> tuple[Worker | InlineWorker, Worker | InlineWorker]:
     """The reader and the writer; one and the same for a database in memory."""
     if database is None:
-        inline = InlineWorker(lambda: connect(None))
+        inline = InlineWorker(lambda: connect(None), duties)
         return inline, inline
     return (
         Worker(lambda: connect(database), begin="BEGIN", name="multiturn-read"),
-        Worker(lambda: connect(database), begin="BEGIN IMMEDIATE", name="multiturn-write"),
+        Worker(lambda: connect(database), begin="BEGIN IMMEDIATE", name="multiturn-write", duties=duties),
+    )
+
+
+def _duties(seal: Seal, followers: following.Followers) -> Duties:
+    """What the writer does beside what is asked of it; without the store itself, so that it can be collected."""
+    return Duties(
+        write=lambda db, pieces: life.append(db, seal, pieces),
+        written=followers.wake_all,
+        chore=lambda db: search.index(db, seal),
     )
 
 

@@ -17,7 +17,7 @@ _BIGGEST = 10
 _NAME: Final = {"conversation": "c.id", "user": "c.user", "model": "t.model", "day": "t.day"}
 _KINDS: Final = {
     "turns": ("turns", "sqlite_autoindex_turns_1", "turns_by_instructions", "turns_by_asked"),
-    "search": ("said_data", "said_idx", "said_config"),
+    "search": ("said_data", "said_idx", "said_config", "turns_by_document"),
     "attachments": ("attachments", "sqlite_autoindex_attachments_1", "attached", "attached_by_digest"),
     "instructions and models": ("texts", "sqlite_autoindex_texts_1"),
 }

@@ -2,6 +2,8 @@
 
 Jobs that wait together commit together, share one fsync (group commit), and wake each event loop that waits for them
 once. A job that fails is undone alone. A job may be done twice, so that it must have no effect but on the database.
+Pieces of what is streamed come so often that they are no jobs of their own: all that wait are one. What can wait, the
+chore, is done now and then and when nobody asks for anything.
 """
 
 from __future__ import annotations
@@ -10,19 +12,35 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from multiturn.errors import MultiturnError, StoreError
-from multiturn.stores.sqlite.schema import Connection, patiently
+from multiturn.stores.sqlite.schema import Connection, give_back, patiently
 
 T = TypeVar("T")
 Connect = Callable[[], Connection]
 Outcome = tuple[Any, BaseException | None]
+Piece = tuple[str, str, bytes]
+"""What a turn has streamed: the tenant, the turn's id, the drafts."""
 
 _MOST_AT_ONCE = 256  # jobs in one transaction
+_PIECES_WAIT_S = 0.01  # for others that come, where no other job does
+JOBS_A_CHORE = 1024
+_MOST_PAGES_FREED = 1000  # when closing; `collect` frees all
+_IDLE_S = 1.0  # without a job, until the chore is done
+
+
+class Duties(NamedTuple):
+    """What a worker does beside jobs. `write` writes pieces, and `written` is told of them when that is committed;
+    `chore` does a part of what can wait, and says whether there is more."""
+
+    write: Callable[[Connection, Sequence[Piece]], None]
+    written: Callable[[Sequence[Piece]], None]
+    chore: Callable[[Connection], bool]
 
 
 class Job(Generic[T]):
@@ -42,11 +60,14 @@ class Job(Generic[T]):
 class Worker:
     """Runs jobs in the order of submission. `begin` is the statement that opens a transaction."""
 
-    def __init__(self, connect: Connect, *, begin: str, name: str) -> None:
+    def __init__(self, connect: Connect, *, begin: str, name: str, duties: Duties | None = None) -> None:
         self._connect = connect
         self._begin = begin
+        self._duties = duties
         self._synchronous: str | None = None
         self._jobs: queue.SimpleQueue[Job[Any] | None] = queue.SimpleQueue()
+        self._pieces: list[Piece] | None = None  # of the last job in the queue, if that is to write pieces
+        self._since_chore = 0  # jobs
         self._closed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -67,10 +88,20 @@ class Worker:
 
     def _put(self, job: Job[Any]) -> None:
         with self._lock:
+            self._pieces = None
             if self._closed:
                 job.future.set_exception(StoreError("the store is closed"))
             else:
                 self._jobs.put(job)
+
+    def stream(self, piece: Piece) -> None:
+        """Write a piece soon, behind all that was submitted before and with the others that wait; not durably."""
+        with self._lock:
+            if self._pieces is not None:
+                self._pieces.append(piece)
+            elif not self._closed and self._duties is not None:
+                self._pieces = pieces = [piece]
+                self._jobs.put(_to_write(pieces, self._duties))
 
     def close(self) -> None:
         """Finish what was submitted, close the connection, end the thread. Closing twice is fine."""
@@ -88,27 +119,54 @@ class Worker:
                 connection = connection or self._connect()
             except Exception as error:
                 _fail(jobs, error)
-            else:
+                continue
+            if jobs:
                 self._commit(connection, jobs)
+            self._since_chore += len(jobs)
+            if self._since_chore >= JOBS_A_CHORE or not jobs:
+                self._do_chore(connection)
             del jobs
         if connection is not None:
+            self._tidy(connection)
             connection.close()
 
+    def _tidy(self, connection: Connection) -> None:
+        """Leave nothing undone; pages that merging the index has freed go back to the file system."""
+        while self._since_chore:
+            self._do_chore(connection)
+        if self._duties is not None:
+            with suppress(sqlite3.Error), self._transaction(connection):
+                (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+                give_back(connection, min(free, _MOST_PAGES_FREED))
+
+    def _do_chore(self, connection: Connection) -> None:
+        self._since_chore = 0
+        if self._duties is not None:
+            with suppress(Exception), self._transaction(connection):  # what fails now is tried again after other jobs
+                self._since_chore = JOBS_A_CHORE if self._duties.chore(connection) else 0
+
     def _next_jobs(self) -> list[Job[Any]] | None:
-        """The jobs that wait, at least one; None when the worker was closed."""
-        first = self._jobs.get()
+        """The jobs that wait, at least one; none where it is time for the chore; None when the worker was closed."""
+        try:
+            first = self._jobs.get(timeout=_IDLE_S if self._since_chore and self._duties else None)
+        except queue.Empty:
+            return []
         if first is None:
             return None
         jobs = [first]
+        until = 0.0 if first.durable else time.monotonic() + _PIECES_WAIT_S
         while len(jobs) < _MOST_AT_ONCE:
             try:
-                job = self._jobs.get_nowait()
+                job = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
                 break
             if job is None:
                 self._jobs.put(None)
                 break
             jobs.append(job)
+            until = 0.0 if job.durable else until
+        with self._lock:
+            self._pieces = None
         return jobs
 
     def _commit(self, connection: Connection, jobs: list[Job[Any]]) -> None:
@@ -144,6 +202,12 @@ class Worker:
         except BaseException:
             connection.undo("ROLLBACK")
             raise
+
+
+def _to_write(pieces: Sequence[Piece], duties: Duties) -> Job[None]:
+    job = Job(lambda db: duties.write(db, pieces), False)
+    cast("Future[None]", job.future).add_done_callback(lambda _: duties.written(pieces))
+    return job
 
 
 def _attempt(connection: Connection, job: Job[Any]) -> Outcome:
@@ -185,53 +249,13 @@ def _tell(ended: list[tuple[Job[Any], Outcome]]) -> None:
         if error is None:
             job.future.set_result(result)
         else:
-            job.future.set_exception(_translated(error))
+            job.future.set_exception(translated(error))
 
 
-def _translated(error: BaseException) -> BaseException:
+def translated(error: BaseException) -> BaseException:
     """SQLite's errors as ours, the original as the cause."""
     if isinstance(error, MultiturnError) or not isinstance(error, sqlite3.Error):
         return error
-    translated = StoreError(f"the SQLite store failed: {error}")
-    translated.__cause__ = error
-    return translated
-
-
-class InlineWorker:
-    """The same for a database in memory, which never waits for a disk: jobs run at once, in the calling thread."""
-
-    def __init__(self, connect: Connect) -> None:
-        self._connection: Connection | None = connect()
-        self._lock = threading.Lock()
-
-    async def do(self, work: Callable[[Connection], T]) -> T:
-        return self._done(work)
-
-    def submit(self, work: Callable[[Connection], T], *, durable: bool = True) -> Future[T]:
-        future: Future[T] = Future()
-        try:
-            future.set_result(self._done(work))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def _done(self, work: Callable[[Connection], T]) -> T:
-        with self._lock:
-            if self._connection is None:
-                raise StoreError("the store is closed")
-            try:
-                self._connection.execute("BEGIN")
-                result = work(self._connection)
-                self._connection.execute("COMMIT")
-            except BaseException as error:
-                self._connection.undo("ROLLBACK")
-                if (translated := _translated(error)) is not error:
-                    raise translated from error
-                raise
-            return result
-
-    def close(self) -> None:
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+    ours = StoreError(f"the SQLite store failed: {error}")
+    ours.__cause__ = error
+    return ours

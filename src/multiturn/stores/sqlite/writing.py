@@ -21,10 +21,10 @@ from multiturn.turns import Turn, continues
 _encode = msgspec.json.Encoder().encode
 _NUMBERS = {status: number for number, status in enumerate(STATUSES)}
 
-_UPDATE = """
+_UPDATE = f"""
   UPDATE turns SET status = ?, input_tokens = nullif(?, 0), output_tokens = nullif(?, 0),
     cached_tokens = nullif(?, 0), cache_write_tokens = nullif(?, 0), reasoning_tokens = nullif(?, 0), cost_usd = ?,
-    answered = ?, body = ?
+    answered = ?, body = ?, document = CASE WHEN ? THEN {search.NEXT_DOCUMENT} END
   WHERE key = ?
 """
 
@@ -78,12 +78,11 @@ def update(db: Connection, seal: Seal, key: int, turn: Turn) -> None:
             usage.cost_usd,
             answered,
             bytearray(seal.seal(row.body, turn.id.encode())),
+            rows.is_indexed(turn) and not seal.on,
             key,
         ),
     )
     _attach(db, seal, key, row)
-    if not seal.on:
-        search.add(db, key, row.text)
 
 
 def _attach(db: Connection, seal: Seal, key: int, row: rows.Row) -> None:
