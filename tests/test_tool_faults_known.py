@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -196,7 +196,7 @@ async def test_whoever_was_taken_for_dead_calls_no_more_tools(tmp_path: Path) ->
     async def nowhere() -> None:
         raise OSError("the network is gone")
 
-    stores[0]._connections.runner._connect = nowhere  # its lock is lost for good
+    cast(Any, stores[0])._connections.runner._connect = nowhere  # its lock is lost for good
     holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
     shared().sql(f"SELECT pg_terminate_backend(pid) FROM ({holder}) AS held")
     await asyncio.sleep(0.3)

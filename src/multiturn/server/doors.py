@@ -88,12 +88,12 @@ class _Endpoint:
         has_begun, status = False, 499  # what a log says of a client that has gone
         more = service.observer.arrived(door.name, request.method, self._path, request.headers)
 
-        async def answer(message: Message) -> None:
+        def answer(message: Message) -> Awaitable[None]:
             nonlocal has_begun, status
             if not has_begun:
                 has_begun, status = True, message["status"]
                 message["headers"] = [*message["headers"], *more, *service.headers]
-            await send(message)
+            return send(message)
 
         with service.in_flight():
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,9 +13,19 @@ from multiturn.stores.records import ConversationRecord, Head
 from multiturn.stores.sealing import Seal
 from multiturn.stores.sqlite import background, conversations, deletion, locks, reading, search, writing
 from multiturn.stores.sqlite.locks import IsGone
-from multiturn.stores.sqlite.places import below, text_key, turn_and_tree, turn_key
+from multiturn.stores.sqlite.places import below, new_tree, text_key, turn_and_tree, turn_key
 from multiturn.stores.sqlite.schema import Connection
 from multiturn.turns import Turn, answered, check_reopens
+
+
+class Running(NamedTuple):
+    """Where a turn runs: the keys of its conversation and of itself."""
+
+    conversation: int
+    turn: int
+
+
+_UNLOCK = "DELETE FROM running WHERE conversation = ? AND turn = ? AND runner = ?"
 
 
 def begin(
@@ -28,14 +39,17 @@ def begin(
     key: str | None,
     runner: str,
     is_gone: IsGone,
-) -> Turn:
-    """Write a new turn and take the lock on its conversation. See `Store.begin`."""
+) -> tuple[Turn, Running | None]:
+    """Write a new turn and take the lock on its conversation; where it runs now, if it does. See `Store.begin`."""
     row = locks.free(db, seal, tenant, turn.conversation, is_gone)
     if row is not None and key is not None and (earlier := _under(db, seal, row.key, key)):
-        return earlier
+        return earlier, None
     conversation = conversations.next_key(db) if row is None else row.key
     above, tree = _above(db, tenant, row, parent)
-    place, id_above = below(db, above, tree or conversation)
+    if row is None and tree is None:
+        place, id_above = new_tree(db, conversation), None
+    else:
+        place, id_above = below(db, above, tree or conversation)
     turn = msgspec.structs.replace(turn, parent=id_above)
     instructions = text_key(db, seal, turn.instructions)
     if row is None:
@@ -63,7 +77,7 @@ def begin(
         background.begun(db, place)
     if key is not None:
         db.execute("INSERT OR REPLACE INTO keys (conversation, key, turn) VALUES (?, ?, ?)", (conversation, key, place))
-    return turn
+    return turn, Running(conversation, place)
 
 
 def _above(
@@ -115,8 +129,14 @@ def reopen(db: Connection, seal: Seal, tenant: str, id: str, runner: str, is_gon
     return turn
 
 
-def finish(db: Connection, seal: Seal, tenant: str, turn: Turn, *, runner: str) -> None:
-    """Write the ended turn, give the lock back, move the head. See `Store.finish`."""
+def finish(
+    db: Connection, seal: Seal, tenant: str, turn: Turn, *, runner: str, running: Running | None = None
+) -> None:
+    """Write the ended turn, give the lock back, move the head; `running` is what `begin` gave, where that was here. See
+    `Store.finish`."""
+    if running is not None and db.execute(_UNLOCK, (*running, runner)).rowcount:
+        writing.close(db, seal, running.turn, running.conversation, turn)
+        return
     held = db.execute(
         """DELETE FROM running WHERE (conversation, turn) = (
              SELECT conversation, key FROM turns WHERE id = ? AND tenant = ?

@@ -109,6 +109,12 @@ def below(db: Connection, above: int | None, tree: int) -> tuple[int, str | None
     return key, there[0][0]
 
 
+def new_tree(db: Connection, tree: int) -> int:
+    """The key for the root of a tree that is younger than all others; its first branch has its number."""
+    db.execute("INSERT INTO branches (key, tree, parent) VALUES (?, ?, NULL)", (tree, tree))
+    return first_of(tree)
+
+
 def _new_branch(db: Connection, tree: int, parent: int | None) -> int:
     """A new branch, younger than all others: the first of a new tree under the tree's own number."""
     branch = db.execute(

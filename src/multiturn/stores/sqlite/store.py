@@ -80,6 +80,7 @@ class SQLiteStore(Tenanted):
         self._followers = following.Followers()
         self._reader, self._writer = _workers(self._database, _duties(self._seal, self._followers))
         self._ends = Ends()
+        self._running: dict[tuple[str, str], life.Running] = {}  # what was begun here, by tenant and id
         self._recovery = self._writer.submit(_recovery(self._seal, self._runner))
         self._close = weakref.finalize(self, _close, self._reader, self._writer, self._runner)
 
@@ -166,7 +167,7 @@ class SQLiteStore(Tenanted):
         kind: str | None = None,
     ) -> Turn:
         new = ConversationRecord(id=turn.conversation, user=user, metadata=metadata, kind=kind)
-        return await self._write(
+        begun, running = await self._write(
             lambda db: life.begin(
                 db,
                 self._seal,
@@ -179,6 +180,9 @@ class SQLiteStore(Tenanted):
                 is_gone=self._runner.is_gone,
             )
         )
+        if running is not None:
+            self._running[self._tenant, begun.id] = running
+        return begun
 
     def append(self, turn_id: str, drafts: Sequence[Draft]) -> None:
         self._writer.stream((self._tenant, turn_id, _encode(drafts)))
@@ -197,7 +201,9 @@ class SQLiteStore(Tenanted):
         await self._ends.write(self._finish, self._tenant, turn)
 
     async def _finish(self, tenant: str, turn: Turn) -> None:
-        await self._writer.do(lambda db: life.finish(db, self._seal, tenant, turn, runner=self._runner.id))
+        runner, running = self._runner.id, self._running.get((tenant, turn.id))
+        await self._writer.do(lambda db: life.finish(db, self._seal, tenant, turn, runner=runner, running=running))
+        self._running.pop((tenant, turn.id), None)
         self._followers.wake(turn.id)
 
     async def move_head(self, conversation_id: str, head: str | None) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from multiturn.errors import ConversationBusy
 from multiturn.stores import rows
 from multiturn.stores.days import day_of
 from multiturn.stores.sealing import Seal
@@ -25,7 +26,7 @@ _UPDATE = f"""
   UPDATE turns SET status = ?, input_tokens = nullif(?, 0), output_tokens = nullif(?, 0),
     cached_tokens = nullif(?, 0), cache_write_tokens = nullif(?, 0), reasoning_tokens = nullif(?, 0), cost_usd = ?,
     answered = ?, body = ?, document = CASE WHEN ? THEN {search.NEXT_DOCUMENT} END
-  WHERE key = ?
+  WHERE key = ? AND id = ?
 """
 
 
@@ -66,7 +67,7 @@ def update(db: Connection, seal: Seal, key: int, turn: Turn) -> None:
     bare, shared = rows.taken_out(turn)
     row = rows.to_row(bare, seal.digest)
     answered = None if shared is None else name_key(db, seal, _encode(shared).decode())
-    db.execute(
+    written = db.execute(
         _UPDATE,
         (
             _NUMBERS[turn.status],
@@ -80,8 +81,11 @@ def update(db: Connection, seal: Seal, key: int, turn: Turn) -> None:
             bytearray(seal.seal(row.body, turn.id.encode())),
             rows.is_indexed(turn) and not seal.on,
             key,
+            turn.id,
         ),
     )
+    if not written.rowcount:
+        raise ConversationBusy(turn.conversation)  # another turn has its place by now
     _attach(db, seal, key, row)
 
 
