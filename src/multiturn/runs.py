@@ -120,40 +120,40 @@ class Run:
             if sum(message.role == "assistant" for message in self.said) >= self._max_steps:
                 yield Ended(TurnStatus.INCOMPLETE, reason="max_steps")
                 return
-            async with aclosing(self._ask()) as asked:
-                async for item in asked:
-                    yield item
-                    if isinstance(item, Ended):
-                        return
+            answer: Answer | None = None
+            async with aclosing(self._answer()) as answering:
+                async for part in answering:
+                    if isinstance(part, Answer):
+                        answer = part
+                    else:
+                        yield part
+            assert answer is not None, "a model ends with its answer"
+            for item in self._ended(answer):
+                yield item
+                if isinstance(item, Ended):
+                    return
 
     # --- the model ----------------------------------------------------------------------------------------------
 
-    async def _ask(self) -> AsyncGenerator[Item, None]:
+    def _answer(self) -> AsyncGenerator[Delta | Deltas | Notice | Fitted | Answer, None]:
+        """The model's answer to the request and all that was said since."""
         request = self._request
         if self.said:
             request = msgspec.structs.replace(request, input=(*request.input, *in_order(self.said)))
-        answer: Answer | None = None
-        answering = self._model.answer(request) if self._frame is None else self._fitted_answer(request, self._frame)
-        async with aclosing(answering) as items:
-            async for item in items:
-                if isinstance(item, Answer):
-                    answer = item
-                else:
-                    yield item
-        assert answer is not None, "a model ends with its answer"
-        _check(answer.message, self._model)
-        cut = answer.message.finish_reason if answer.message.finish_reason in CUT_SHORT else None
-        if cut:
-            yield Ended(TurnStatus.INCOMPLETE, answer, reason=cut)
-        elif self._tools and answer.message.tool_calls:
-            yield self._say(answer.message)
-        else:
-            value, problem = self._typed(answer.message)
-            if problem is None:
-                yield Ended(TurnStatus.COMPLETED, answer, value)
-            else:
-                yield self._say(answer.message)
-                yield self._say(user(problem))
+        return self._model.answer(request) if self._frame is None else self._fitted_answer(request, self._frame)
+
+    def _ended(self, answer: Answer) -> Sequence[Said | Ended]:
+        """What an answer comes to: the run's end, or more that is said. Raises `EmptyAnswer`."""
+        message = answer.message
+        _check(message, self._model)
+        if message.finish_reason in CUT_SHORT:
+            return (Ended(TurnStatus.INCOMPLETE, answer, reason=message.finish_reason),)
+        if self._tools and message.tool_calls:
+            return (self._say(message),)
+        value, problem = self._typed(message)
+        if problem is None:
+            return (Ended(TurnStatus.COMPLETED, answer, value),)
+        return self._say(message), self._say(user(problem))
 
     async def _fitted_answer(
         self, request: Request, frame: Frame

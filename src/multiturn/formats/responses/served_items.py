@@ -54,6 +54,10 @@ PHASES = ("commentary", "final_answer")
 
 _REASONS = {"length": "max_output_tokens", "max_tokens": "max_output_tokens", "content_filter": "content_filter"}
 _encoder = msgspec.json.Encoder()
+_PLAIN = (
+    b'{"id":"%s","type":"message","status":"completed","role":"assistant",'
+    b'"content":[{"type":"output_text","text":%s,"annotations":[],"logprobs":[]}]}'
+)
 
 
 def encode_items(
@@ -71,6 +75,9 @@ def encode_items(
     custom = {call.call_id for message in messages for call in message.tool_calls if call.kind == "custom"}
     items: list[bytes] = []
     for message in messages:
+        if whole and (plain := _plainly(message, item_id("msg", response_id, side, first + len(items)))) is not None:
+            items.append(plain)
+            continue
         groups = list(groups_of(message, encrypted=encrypted))
         is_cut = reason_of(message) is not None or (message is messages[-1] and not whole)
         for group in groups:
@@ -79,6 +86,16 @@ def encode_items(
             item = item_of(group, id, status="incomplete" if cut else "completed", custom=custom)
             items.append(_encoder.encode(item))
     return items
+
+
+def _plainly(message: Message, id: str) -> bytes | None:
+    """What most answers are, made quickly: a text, and all of it. None for any other."""
+    if message.role != "assistant" or len(message.parts) != 1 or (message.finish_reason or "") in _REASONS:
+        return None
+    (part,) = message.parts
+    if type(part) is not Text or not part.text or part.citations or phase_of((part,)) is not None:
+        return None
+    return _PLAIN % (id.encode(), _encoder.encode(part.text))
 
 
 def reason_of(message: Message | None) -> str | None:

@@ -89,17 +89,20 @@ def of_turn(turn: Turn, error: BaseException | None, first_s: float | None, *, c
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
     }
-    optional = {
-        "cached_tokens": usage.cached_tokens or None,
-        "cost_usd": usage.cost_usd,
-        "first_ms": None if first_s is None else round(first_s * 1000, 1),
-        "reason": turn.reason,
-        "error": kind_of(error, turn),
-        "instructions": turn.instructions if content else None,
-        "input": [_shown(message) for message in turn.input] if content else None,
-        "output": [_shown(message) for message in turn.output] if content else None,
-    }
-    return fields | {name: value for name, value in optional.items() if value is not None}
+    if usage.cached_tokens:
+        fields["cached_tokens"] = usage.cached_tokens
+    if usage.cost_usd is not None:
+        fields["cost_usd"] = usage.cost_usd
+    if first_s is not None:
+        fields["first_ms"] = round(first_s * 1000, 1)
+    if turn.reason is not None:
+        fields["reason"] = turn.reason
+    if (kind := kind_of(error, turn)) is not None:
+        fields["error"] = kind
+    if content:
+        said = {"input": [*map(_shown, turn.input)], "output": [*map(_shown, turn.output)]}
+        fields |= {"instructions": turn.instructions, **said} if turn.instructions is not None else said
+    return fields
 
 
 def _shown(message: Message) -> str:
