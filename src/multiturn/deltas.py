@@ -99,21 +99,21 @@ class Fold:
         self._pieces: list[str] = []  # and what it holds
 
     def add(self, delta: Delta) -> None:
-        if isinstance(delta, TextDelta | RefusalDelta | ReasoningDelta):
-            if type(delta) is not self._kind:
-                self._kind, self._pieces = type(delta), []
-                self._runs.append((self._kind, self._pieces))
-            self._pieces.append(delta.text)
-            return
-        if isinstance(delta, PartDelta):
-            self._runs.append(delta)
-        elif delta.index in self._calls:
-            self._calls[delta.index].append(delta)
-            return
-        else:
-            self._calls[delta.index] = [delta]
-            self._runs.append(delta.index)
-        self._kind = None
+        match delta:
+            case TextDelta() | RefusalDelta() | ReasoningDelta():
+                if type(delta) is not self._kind:
+                    self._kind, self._pieces = type(delta), []
+                    self._runs.append((self._kind, self._pieces))
+                self._pieces.append(delta.text)
+            case PartDelta():
+                self._runs.append(delta)
+                self._kind = None
+            case ToolCallDelta(index=index) if index in self._calls:
+                self._calls[index].append(delta)
+            case ToolCallDelta(index=index):
+                self._calls[index] = [delta]
+                self._runs.append(index)
+                self._kind = None
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -136,7 +136,13 @@ class RemoteModel(Generic[D]):
             if _is_stream(reply, asked_for=request.stream):
                 stream = _Stream(self._format.stream_decoder(self._dialect))
                 while not stream.ended:
-                    came = stream.decode(await stream.read(reply))
+                    try:
+                        piece = await reply.read_some()
+                    except (StreamCut, TimedOut):
+                        if not stream.is_whole:  # what breaks after the last word has lost nothing
+                            raise
+                        piece = b""
+                    came = stream.decode(piece)
                     if came and request.stream:
                         yield came[0] if len(came) == 1 else Deltas(tuple(came))
                 answer = stream.answer()
@@ -200,19 +206,14 @@ class _Stream:
         self._reader = SSEReader()
         self._size = 0
 
-    async def read(self, reply: TransportReply) -> bytes:
-        """The next bytes. Where the connection breaks, or falls silent, after the last word of the answer but before
-        the end of the stream, nothing is missing."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the answer is there, if not all of the stream."""
         try:
-            return await reply.read_some()
-        except (StreamCut, TimedOut):
-            try:
-                self.answer()
-            except ModelError:
-                pass
-            else:
-                return b""
-            raise
+            self.answer()
+        except ModelError:
+            return False
+        return True
 
     def decode(self, piece: bytes) -> list[Delta]:
         """What these bytes bring; none at all are the end. Of what is wrong with them, `answer` tells."""

@@ -17,7 +17,17 @@ from multiturn.context.frame import Frame
 from multiturn.context.framing import Framing
 from multiturn.context.policies import KeepAll
 from multiturn.context.window import Window
-from multiturn.deltas import Answer, Delta, Deltas, each
+from multiturn.deltas import (
+    Answer,
+    Delta,
+    Deltas,
+    PartDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    each,
+)
 from multiturn.errors import ConversationBusy, GoingDown, MultiturnError, NotFound, TotalTimedOut
 from multiturn.ids import new_id
 from multiturn.messages import Message
@@ -237,6 +247,9 @@ def _chain_of(before: Turn | None) -> str | None:
     return before.conversation if before.conversation.startswith(CHAIN) else new_id(CHAIN)
 
 
+_SAID = (TextDelta, Deltas, ReasoningDelta, RefusalDelta, ToolCallDelta, PartDelta)
+
+
 class Exchange:
     """One turn that runs. `deltas` is read once, to its end; then `turn` is as it ended, and `answer` what the model
     said. Left early, it stops the model and ends the turn with what was said by then."""
@@ -297,7 +310,7 @@ class Exchange:
                 async for item in items:
                     if isinstance(item, Ended):
                         self.answer = item.answer
-                    elif isinstance(item, Deltas | Delta):
+                    elif isinstance(item, _SAID):
                         self._waits = False
                         if not self.has_begun:
                             self.has_begun = True

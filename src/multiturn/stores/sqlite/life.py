@@ -129,9 +129,7 @@ def reopen(db: Connection, seal: Seal, tenant: str, id: str, runner: str, is_gon
     return turn
 
 
-def finish(
-    db: Connection, seal: Seal, tenant: str, turn: Turn, *, runner: str, running: Running | None = None
-) -> None:
+def finish(db: Connection, seal: Seal, tenant: str, turn: Turn, *, runner: str, running: Running | None = None) -> None:
     """Write the ended turn, give the lock back, move the head; `running` is what `begin` gave, where that was here. See
     `Store.finish`."""
     if running is not None and db.execute(_UNLOCK, (*running, runner)).rowcount:
