@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -22,11 +22,16 @@ T = TypeVar("T")
 def run(work: Coroutine[Any, Any, T]) -> T:
     """The coroutine's result. Ctrl-C, or whatever else interrupts the wait, cancels it and waits until it has ended;
     so what it does on cancellation is done."""
-    task: _Task[T] = _Task(_loop(), work)
+    task: _Task[T] | None = None
     try:
+        task = _Task(_loop(), work)
         return task.result()
     except BaseException:
-        task.end()
+        if task is not None:
+            task.end()
+        else:
+            with suppress(ValueError):  # it was begun after all
+                work.close()
         raise
 
 

@@ -278,7 +278,7 @@ def test_what_a_server_leaves_undone_another_one_does_and_what_it_has_begun_is_t
     assert fetch(other, left).response.settings.temperature == 0.5
     assert upstream.requests[1].json["temperature"] == 0.5
     code, details = refused(lambda: fetch(other, begun))
-    assert (code, "the server is going down; ask again" in details) == ("INTERNAL", True)
+    assert (code, "the server is going down; ask again" in details) == ("UNAVAILABLE", True)
     assert [turn.text for turn in staying.turns()] == ["one two ", "Second."]
     other.close()
 
