@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+import socket
 import time
 from collections.abc import Callable
 
 import httpx
+import pytest
 
+from multiturn.server import exchange
 from multiturn.server.settings import Limits
 from serving import Server
-from upstream import Upstream, hang, hang_after
+from upstream import Upstream, hang, hang_after, stream
 
 PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
 
@@ -58,3 +63,24 @@ def test_an_answer_that_takes_too_long_is_ended(serve: Callable[..., Server], up
     while upstream.hung_up < 2 and time.monotonic() < until:
         time.sleep(0.01)
     assert upstream.hung_up == 2
+
+
+def test_a_client_that_does_not_read_on_is_hung_up_on(
+    serve: Callable[..., Server], upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "_UNREAD_S", 0.1)
+    server = serve(upstream=upstream.url, limits=Limits(stream_s=0.5))
+    upstream.script(stream(*["much " * 20_000] * 200))
+    body = json.dumps({"model": "tiny", "input": "Hello", "stream": True}).encode()
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        head = b"POST /v1/responses HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        client.sendall(b"%scontent-length: %d\r\n\r\n%s" % (head, len(body), body))
+        while (found := re.search(rb'"id":"(resp_\w+)"', client.recv(4096))) is None:
+            pass
+        url, until = f"{server.base_url}/responses/{found[1].decode()}", time.monotonic() + 20
+        while (response := httpx.get(url).json())["status"] == "in_progress" and time.monotonic() < until:
+            time.sleep(0.05)
+    assert response["status"] == "failed"
+    assert "longer than 0.5 s" in response["error"]["message"]

@@ -211,7 +211,7 @@ class Exchanges:
         )
 
     def stop(self) -> None:
-        """End every exchange, now or as soon as it begins: its turn is incomplete, and whoever reads it gets a
+        """End every exchange, now or as soon as it begins: its turn has failed, and whoever reads it gets a
         `GoingDown`."""
         self.stopped = True
         for exchange in self.running:
@@ -247,7 +247,8 @@ def _chain_of(before: Turn | None) -> str | None:
     return before.conversation if before.conversation.startswith(CHAIN) else new_id(CHAIN)
 
 
-_SAID = (TextDelta, Deltas, ReasoningDelta, RefusalDelta, ToolCallDelta, PartDelta)
+_SAID = (TextDelta, Deltas, ReasoningDelta, RefusalDelta, ToolCallDelta, PartDelta)  # the most frequent ones first
+_UNREAD_S = 5.0  # how long one that was stopped waits for who does not read on, before it hangs up on them
 
 
 class Exchange:
@@ -352,14 +353,22 @@ class Exchange:
 
     def stop(self, why: MultiturnError) -> None:
         """End it, now or as soon as it begins: the turn as failed, or as interrupted by a `RunCancelled`. Who reads it
-        gets that error: the task that waits for the model is cancelled, one that is at something else finds out after.
-        """
+        gets that error: the task that waits for the model is cancelled; one that waits for its own client finds out
+        after, and is cancelled where that takes long."""
         if self._why is not None:
             return
         self._why = self._written.stopped_by = why
-        if self._waits and self._reader is not None:
+        if self._reader is None:
+            return
+        if self._waits:
             self._stopped = True
             self._reader.cancel()
+        else:
+            asyncio.get_running_loop().call_later(_UNREAD_S, self._hang_up, self._reader)
+
+    def _hang_up(self, reader: asyncio.Task[Any]) -> None:
+        if self in self._exchanges.running:
+            reader.cancel()
 
     async def ended(self, cancel: Cancel | None = None) -> Turn:
         """The turn as it ended. Raises as `deltas` does."""
