@@ -92,13 +92,15 @@ def translations(request: Request, target: Target) -> list[Notice]:
     of the history in the first turn after a switch. None once the model has begun to answer the turn."""
     if any(message.role == "assistant" for message in request.input):
         return []
-    applied: Counter[str] = Counter()
-    switched(request.input, target, lambda rule: applied.update((rule,)))
+    applied: list[str] = []
+    switched(request.input, target, applied.append)
     answers = (message for turn in reversed(request.path.turns) for message in reversed(turn.messages))
     last = next((message for message in answers if message.role == "assistant"), None)
     if last is not None and not is_home(last.origin, target):
-        switched(request.path.messages, target, lambda rule: applied.update((rule,)))
-    return [Notice("translated", f"{RULES[rule]} ({_times(count)})") for rule, count in applied.items()]
+        switched(request.path.messages, target, applied.append)
+    if not applied:
+        return []
+    return [Notice("translated", f"{RULES[rule]} ({_times(count)})") for rule, count in Counter(applied).items()]
 
 
 def _times(count: int) -> str:

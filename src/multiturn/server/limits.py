@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
 
 from multiturn.errors import InvalidInput, RateLimited, RequestTooLarge
 from multiturn.server.auth import Caller
 from multiturn.server.settings.values import Limits
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
 
 DEFAULTS: Final = Limits()
 
@@ -27,12 +26,15 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.body_bytes:
         raise _too_large(limits)
-    pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
+    pieces, size, more = list[bytes](), 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        size, more = size + len(pieces[-1]), message.get("more_body", False)
         if size > limits.body_bytes:
             raise _too_large(limits)
-        pieces.append(piece)
     body = b"".join(pieces)
     check_depth(body, limits.depth)
     return as_text(body)
