@@ -92,6 +92,8 @@ def _plainly(message: Message, id: str) -> bytes | None:
     """What most answers are, made quickly: a text, and all of it. None for any other."""
     if message.role != "assistant" or len(message.parts) != 1 or (message.finish_reason or "") in _REASONS:
         return None
+    if is_compaction(message):
+        return None
     (part,) = message.parts
     if type(part) is not Text or not part.text or part.citations or phase_of((part,)) is not None:
         return None
