@@ -377,7 +377,6 @@ async def test_a_switch_changes_nothing_for_context_variables() -> None:
     assert [event async for event in Conversation(Model()).astream("so many words", cancel=Cancel())]
 
 
-@known("whoever waits in line does not look at the switch")
 async def test_a_send_that_waits_its_turn_can_be_cancelled() -> None:
     go = asyncio.Event()
 

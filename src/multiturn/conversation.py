@@ -324,6 +324,7 @@ class Conversation:
                 metadata=self.metadata,
                 key=key,
                 queue=self.on_conflict == "queue",
+                cancel=cancel,
             )
         except ConversationBusy:
             if self.on_conflict != "fork":

@@ -351,11 +351,12 @@ async def begin(
     key: str | None,
     queue: bool,
     kind: str | None = None,
+    cancel: Cancel | None = None,
 ) -> Recording:
     """A recording of this turn, which is in the store from now on; of the turn that was answered under `key` before,
     if there is one, and then it has ended already. With `queue`, waits while another turn runs on the conversation,
     behind those of this process that wait already; without, raises `ConversationBusy`. Cancelled while it waits, it
-    leaves nothing behind."""
+    leaves nothing behind; by `cancel`, it raises `RunCancelled`."""
     async with _Place(store, turn.conversation) as place:
         while True:
             if place.is_first:
@@ -368,6 +369,8 @@ async def begin(
             elif not queue:
                 raise ConversationBusy(turn.conversation)
             await asyncio.sleep(_POLL_S)
+            if cancel is not None and cancel.cancelled:
+                raise RunCancelled("the run was cancelled")
 
 
 async def reopen(store: Store, turn_id: str, model: Model) -> Recording:
