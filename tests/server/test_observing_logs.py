@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -216,3 +217,26 @@ def test_configuring_sets_format_and_level() -> None:
 def test_nothing_is_made_of_a_line_that_nobody_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs.requests, "disabled", True)
     assert logs.wanted(200) is None
+
+
+def at(level: int, message: str) -> logging.LogRecord:
+    return logging.makeLogRecord({"levelno": level, "msg": message})
+
+
+async def test_lines_of_a_moment_are_written_together_and_a_warning_at_once() -> None:
+    written = io.StringIO()
+    handler = logs._Handler(written)
+    handler.handle(at(logging.INFO, "one"))
+    handler.handle(at(logging.INFO, "two"))
+    assert written.getvalue() == ""
+    handler.handle(at(logging.WARNING, "three"))
+    assert written.getvalue() == "one\ntwo\nthree\n"
+    handler.handle(at(logging.INFO, "four"))
+    while not written.getvalue().endswith("four\n"):  # before long
+        await asyncio.sleep(0.01)
+
+
+def test_outside_of_an_event_loop_a_line_is_written_at_once() -> None:
+    written = io.StringIO()
+    logs._Handler(written).handle(at(logging.INFO, "one"))
+    assert written.getvalue() == "one\n"

@@ -55,10 +55,10 @@ class Continuing(Generic[D]):
     ) -> AsyncGenerator[Delta | Deltas | Notice | Answer, None]:
         """As `Model.answer` says, `ask` being how the model is asked: for what is new alone where its provider holds
         the rest, and once more with all of it where that was lost. Raises `InvalidInput`, as `ask` does."""
-        check_input(request.input, self._target, model)
         notices = translations(request, self._target)
         if not notices and not self._target.keeps_answers:
             return ask(request)
+        check_input(request.input, self._target, model)  # as `ask` does, but before a notice is told
         return self._answer(request, notices, ask)
 
     async def _answer(

@@ -35,10 +35,6 @@ class TransportReply(ABC):
     async def read_some(self) -> bytes:
         """The next bytes of the body as they came, empty at its end. Raises `StreamCut` or `TimedOut`."""
 
-    def taken(self) -> bytes | None:
-        """What has come of the body already, as `read_some` gives it; None where one has to wait, or cannot tell."""
-        return None
-
     async def read(self, limit_bytes: int) -> bytes:
         """The whole body. Raises `InvalidReply` if it is larger than that, and what `read_some` raises."""
         pieces, size = [], 0

@@ -312,15 +312,14 @@ class Exchange:
                     if isinstance(item, Ended):
                         self.answer = item.answer
                     elif isinstance(item, _SAID):
-                        self._waits = False
-                        if not self.has_begun:
+                        self._waits, is_first = False, not self.has_begun
+                        if is_first:
                             self.has_begun = True
                             for observer in observers:
                                 observer.first(self)
-                            yield each(item)
+                        yield each(item)
+                        if is_first:
                             self._reader = asyncio.current_task()  # the rest may be read by another one
-                        else:
-                            yield each(item)
                         if self._why is not None:
                             raise self._why
                         self._waits = True

@@ -105,10 +105,6 @@ def wire_messages(messages: Iterable[Message], dialect: Dialect) -> list[Outgoin
     made: list[OutgoingMessage] = []
     media: list[Content] = []  # of tool results, until the group's last result is written
     for message in switched(messages, dialect):
-        if (plain := _plain(message, dialect)) is not None:
-            _flush(media, made)
-            made.append(plain)
-            continue
         results = message.tool_results
         if message.role == "assistant" or not results:
             _flush(media, made)
@@ -131,16 +127,6 @@ def _flush(media: list[Content], made: list[OutgoingMessage]) -> None:
 
 
 # --- a message of each role -----------------------------------------------------------------------------------------
-
-
-def _plain(message: Message, dialect: Dialect) -> OutgoingMessage | None:
-    """What most messages are, made quickly: one text of the user's or the model's. None for any other."""
-    if len(message.parts) != 1 or message.name is not None or message.role not in _SPEAKERS:
-        return None
-    (part,) = message.parts
-    if not isinstance(part, Text) or not part.text or (message.role == "assistant" and dialect.reasoning_required):
-        return None
-    return OutgoingMessage(message.role, part.text)
 
 
 def _said(message: Message, dialect: Dialect) -> Iterable[OutgoingMessage]:

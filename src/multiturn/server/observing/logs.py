@@ -110,6 +110,9 @@ def _shown(message: Message) -> str:
     return " ".join([f"{message.role}: {message.text}", *calls, *(result.text for result in message.tool_results)])
 
 
+# --- how lines are written ------------------------------------------------------------------------------------------
+
+
 class _Handler(logging.StreamHandler[TextIO]):
     """Writes the lines of a moment together, for each write costs more than making a line: the first waits up to
     `_WAITS_S`. A warning, and what comes outside of the event loop, is written at once."""

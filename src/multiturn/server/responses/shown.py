@@ -140,7 +140,7 @@ async def events(exchange: Exchange, encoder: StreamEncoder) -> AsyncGenerator[b
         return
     async with aclosing(exchange.deltas()) as deltas:
         async for pieces in deltas:
-            yield b"".join(map(encoder.encode, pieces)) if len(pieces) > 1 else encoder.encode(pieces[0])
+            yield b"".join(map(encoder.encode, pieces))
     assert exchange.answer is not None
     yield encoder.finish(exchange.answer, usage_of(exchange.turn), int(exchange.turn.finished_at or 0))
 
