@@ -99,12 +99,13 @@ class Fold:
         self._pieces: list[str] = []  # and what it holds
 
     def add(self, delta: Delta) -> None:
+        if type(delta) is self._kind:  # as nearly all are
+            self._pieces.append(delta.text)  # type: ignore[union-attr]
+            return
         match delta:
             case TextDelta() | RefusalDelta() | ReasoningDelta():
-                if type(delta) is not self._kind:
-                    self._kind, self._pieces = type(delta), []
-                    self._runs.append((self._kind, self._pieces))
-                self._pieces.append(delta.text)
+                self._kind, self._pieces = type(delta), [delta.text]
+                self._runs.append((self._kind, self._pieces))
             case PartDelta():
                 self._runs.append(delta)
                 self._kind = None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import logging
 import re
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -16,9 +16,9 @@ import pytest
 from websockets.sync.client import connect
 
 from multiturn.errors import StoreError
-from multiturn.server.observing import logs
+from multiturn.server.observing import logs, watching
 from multiturn.server.settings import Log
-from observed import PATIENCE_S, ask, logged
+from observed import PATIENCE_S, ask, logged, page
 from serving import Server
 from upstream import Upstream, reply, status
 
@@ -31,8 +31,8 @@ def lines(written: io.StringIO, logger: str = REQUESTS) -> list[dict[str, Any]]:
 
 
 def told(server: Server, written: io.StringIO) -> list[dict[str, Any]]:
-    """The lines, once the server has done with all that was asked of it."""
-    httpx.get(f"{server.url}/health")
+    """The lines, once the server has done with all that was asked of it: with the figures it catches up on them."""
+    page(server)
     return lines(written)
 
 
@@ -223,20 +223,33 @@ def at(level: int, message: str) -> logging.LogRecord:
     return logging.makeLogRecord({"levelno": level, "msg": message})
 
 
-async def test_lines_of_a_moment_are_written_together_and_a_warning_at_once() -> None:
+def test_lines_of_a_moment_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     handler = logs._Handler(written)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
     handler.handle(at(logging.INFO, "one"))
-    handler.handle(at(logging.INFO, "two"))
-    assert written.getvalue() == ""
-    handler.handle(at(logging.WARNING, "three"))
-    assert written.getvalue() == "one\ntwo\nthree\n"
-    handler.handle(at(logging.INFO, "four"))
-    while not written.getvalue().endswith("four\n"):  # before long
-        await asyncio.sleep(0.01)
-
-
-def test_outside_of_an_event_loop_a_line_is_written_at_once() -> None:
-    written = io.StringIO()
-    logs._Handler(written).handle(at(logging.INFO, "one"))
     assert written.getvalue() == "one\n"
+    with logs.together():
+        handler.handle(at(logging.INFO, "two"))
+        handler.handle(at(logging.INFO, "three"))
+        assert written.getvalue() == "one\n"
+    assert written.getvalue() == "one\ntwo\nthree\n"
+
+
+def test_a_line_comes_by_itself_and_with_the_time_of_what_it_tells(server: Server) -> None:
+    with logged() as written:
+        before = time.time()
+        ask(server)
+        after = time.time()
+        (line,) = eventually(lambda: lines(written), 1)
+    assert before - 0.001 <= datetime.fromisoformat(line["time"]).timestamp() <= after + 0.05
+
+
+def test_a_warning_is_not_waited_for(relay: Server, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_WAITS_S", 3600.0)
+    upstream.script(reply("Yes."), status(500))
+    with logged() as written:
+        ask(relay)
+        assert lines(written) == []
+        ask(relay)
+        assert [line["level"] for line in eventually(lambda: lines(written), 2)] == ["info", "warning"]

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from multiturn.messages import Usage
 from multiturn.server.observing.metrics import Metrics
 from multiturn.server.upstreams import Upstream as Place
+from multiturn.turns import Turn
 from observed import ask, figure, page
 from serving import Server
 from upstream import Upstream, reply, status
@@ -150,8 +150,10 @@ def test_labels_are_looked_up_once() -> None:
     metrics = Metrics({"tiny"})
     for _ in range(3):
         metrics.answered("responses", "POST", "/v1/responses", 200, 0.1)
-        metrics.ended("responses", "tiny", "completed", Usage(), streams=False, background=False)
-        metrics.ended("responses", f"model-{_}", "completed", Usage(), streams=False, background=False)
+        for model in ("tiny", f"model-{_}"):
+            metrics.ended(
+                "responses", Turn(id="turn_1", conversation="c", input=(), model=model, created_at=0), False, False
+            )
     assert len(metrics._by_request) == 1
     assert sorted(metrics._by_turn) == [("responses", "other"), ("responses", "tiny")]
 

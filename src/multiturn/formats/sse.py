@@ -82,8 +82,11 @@ class SSEReader:
         other piece."""
         if not piece.startswith(b"data: ") or not piece.endswith(b"\n\n") or b"\r" in piece:
             return None
-        lines = piece[6:-2].split(b"\n\ndata: ")
-        if self._line or self._data or self._event or self._after_cr or piece.count(b"\n") != 2 * len(lines):
+        if self._line or self._data or self._event or self._after_cr:
+            return None
+        ends = piece.count(b"\n")
+        lines = [piece[6:-2]] if ends == 2 else piece[6:-2].split(b"\n\ndata: ")
+        if ends != 2 * len(lines):
             return None
         self._first_line, self._recognised = False, True
         if len(piece) > self._max_event_bytes and max(map(len, lines)) >= self._max_event_bytes:

@@ -81,6 +81,7 @@ def create_app(settings: ServerSettings) -> Application:
             await service.background.aclose()
             await upstreams.aclose()
             await store.aclose()
+            watching.catch_up()
 
     app = Application(routes(service), lifespan, settings.cors_origins)
     app.add_exception_handler(HTTPException, _stray(service))

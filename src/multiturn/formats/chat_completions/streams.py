@@ -38,6 +38,7 @@ from multiturn.formats.chat_completions.readings import (
 from multiturn.formats.chat_completions.replies import check
 from multiturn.formats.chat_completions.wire import (
     COMPLETION,
+    PLAIN_CHUNK,
     Choice,
     Completion,
     ReplyAudio,
@@ -107,6 +108,14 @@ class _Choice:
             self.fold.add(delta)
         return deltas
 
+    def more(self, text: str) -> list[Delta]:
+        """The same of a chunk that is nothing but text."""
+        if not text:
+            return []
+        delta = TextDelta(text)
+        self.fold.add(delta)
+        return [delta]
+
     def _deltas(self, said: ReplyMessage, dialect: Dialect) -> list[Delta]:
         deltas: list[Delta] = []
         if thought := reasoning_of(said):
@@ -156,6 +165,7 @@ class StreamDecoder:
         self._model: str | None = None
         self._usage: ReplyUsage | None = None
         self._addresses: tuple[Citation, ...] = ()
+        self._in_text: _Choice | None = None  # the answer, where the last chunk was text and the next may well be
 
     @property
     def done(self) -> bool:
@@ -166,6 +176,13 @@ class StreamDecoder:
         """The deltas that this event brings, maybe none. Raises `MalformedStream`, or the error that the provider
         reports inside the stream."""
         data = event.data
+        if self._in_text is not None and event.event != "error":
+            try:
+                text = PLAIN_CHUNK.decode(data).choices[0].delta.content
+            except (*UNREADABLE, RecursionError):
+                pass
+            else:
+                return self._in_text.more(text)
         if not data.startswith(b"{"):  # as nearly all do
             data = data.strip()
             self._done = self._done or data == b"[DONE]"
@@ -182,6 +199,8 @@ class StreamDecoder:
             made = so_far.add(choice, self._dialect)
             if index == 0:
                 deltas += made
+        is_text = len(deltas) == 1 and isinstance(deltas[0], TextDelta) and self._id is not None and self._model
+        self._in_text = self._choices[0] if is_text else None
         return deltas
 
     def _read(self, data: bytes, kind: str) -> Completion:

@@ -199,3 +199,42 @@ class Completion(msgspec.Struct):
 
 
 COMPLETION: msgspec.json.Decoder[Completion] = msgspec.json.Decoder(Completion, strict=False)
+
+
+# --- a chunk of text and nothing else -------------------------------------------------------------------------------
+
+Nothing: TypeAlias = Literal[""] | None
+
+
+class PlainDelta(msgspec.Struct):
+    content: str
+    refusal: Nothing = None
+    reasoning_content: Nothing = None
+    reasoning: Nothing = None
+    tool_calls: None = None
+    function_call: None = None
+    audio: None = None
+    annotations: None = None
+    images: None = None
+
+
+class PlainChoice(msgspec.Struct):
+    delta: PlainDelta
+    index: Literal[0] | None = None
+    message: None = None
+    finish_reason: Nothing = None
+    usage: None = None
+    error: None = None
+
+
+class PlainChunk(msgspec.Struct):
+    """What nearly all chunks of a stream are. One that is read as this says nothing but its text."""
+
+    choices: tuple[PlainChoice]
+    object: Literal["chat.completion.chunk"] | None = None
+    usage: None = None
+    error: None = None
+    citations: None = None
+
+
+PLAIN_CHUNK: msgspec.json.Decoder[PlainChunk] = msgspec.json.Decoder(PlainChunk)

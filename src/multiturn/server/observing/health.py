@@ -43,7 +43,9 @@ def routes(service: Service) -> list[BaseRoute]:
         return json(msgspec.json.encode(found), 200 if found.ready else 503)
 
     async def metrics(request: Request) -> Response:
+        assert isinstance(watch, Watching)
         assert figures is not None
+        watch.catch_up()
         figures.sample(service)
         page, media_type = await asyncio.to_thread(figures.shown, request.headers.get("accept", ""))
         return Response(page, media_type=media_type)

@@ -6,13 +6,12 @@ that may quote them; its class and where it was raised do."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
@@ -60,11 +59,22 @@ def wanted(status: int) -> int | None:
     return level if requests.isEnabledFor(level) else None
 
 
-def write(level: int, message: str, fields: dict[str, Any]) -> None:
-    """A record whose fields are in one place, and without the search for who has written it: there is one a request."""
+def write(level: int, at: float, message: str, fields: dict[str, Any]) -> None:
+    """A record of that moment whose fields are in one place, and without the search for who has written it: there is
+    one a request."""
     record = logging.LogRecord(requests.name, level, __file__, 0, message, None, None)
-    record.fields = fields
+    record.created, record.msecs, record.fields = at, at % 1 * 1000, fields
     requests.handle(record)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """The lines of what is logged in here are written at its end, for each write costs more than making a line."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)]
+    with ExitStack() as stack:
+        for handler in handlers:
+            stack.enter_context(handler.holding())
+        yield
 
 
 # --- what stands in a line ------------------------------------------------------------------------------------------
@@ -114,35 +124,33 @@ def _shown(message: Message) -> str:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes the lines of a moment together, for each write costs more than making a line: the first waits up to
-    `_WAITS_S`. A warning, and what comes outside of the event loop, is written at once."""
-
-    _WAITS_S = 0.1
-    _clock: asyncio.TimerHandle | None = None
+    """Writes lines, several at once where they are held."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._lines: list[str] = []
+        self._holds = False
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        self._holds = True
+        try:
+            yield
+        finally:
+            self._holds = False
+            self.flush()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._lines.append(self.format(record))
         except Exception:
             self.handleError(record)
-        if record.levelno >= logging.WARNING:
+        if not self._holds:
             self.flush()
-        elif self._clock is None:
-            try:
-                self._clock = asyncio.get_running_loop().call_later(self._WAITS_S, self.flush)
-            except RuntimeError:
-                self.flush()
 
     def flush(self) -> None:
         with self.lock or nullcontext():
-            clock, self._clock = self._clock, None
             lines, self._lines = self._lines, []
-            if clock is not None:
-                clock.cancel()
             if lines and not self.stream.closed:
                 self.stream.write("\n".join([*lines, ""]))
                 self.stream.flush()

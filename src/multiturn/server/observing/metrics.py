@@ -18,6 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from multiturn.messages import Usage
 from multiturn.server.upstreams import ReplicaState
+from multiturn.turns import Turn
 
 if TYPE_CHECKING:
     from multiturn.server.service import Service
@@ -94,7 +95,7 @@ class Metrics:
             kept = self._by_request[key] = self._requests.labels(door, shown, route, str(status))
         kept.observe(seconds)
 
-    def began(self, *, streams: bool, background: bool) -> None:
+    def began(self, streams: bool, background: bool) -> None:
         if streams:
             self._streams.inc()
         if background:
@@ -106,12 +107,12 @@ class Metrics:
             kept = self._by_door[door] = self._first.labels(door)
         kept.observe(seconds)
 
-    def ended(self, door: str, model: str, status: str, usage: Usage, *, streams: bool, background: bool) -> None:
+    def ended(self, door: str, turn: Turn, streams: bool, background: bool) -> None:
         if streams:
             self._streams.dec()
         if background:
             self._background.dec()
-        model = model if model in self._models else "other"
+        model, status = turn.model if turn.model in self._models else "other", turn.status.value
         count = self._by_status.get((door, model, status))
         if count is None:
             count = self._by_status[door, model, status] = self._turns.labels(door, model, status)
@@ -119,7 +120,7 @@ class Metrics:
         turns = self._by_turn.get((door, model))
         if turns is None:
             turns = self._by_turn[door, model] = _Turns(self, door, model)
-        turns.add(usage)
+        turns.add(turn.usage)
 
     # --- what is ---
 
