@@ -289,7 +289,7 @@ def test_many_processes_show_their_figures_together(tmp_path: Path, upstream: Up
         for _ in range(12):  # a connection each, so that both are asked
             assert httpx.post(f"{process.url}/v1/responses", json=BODY).status_code == 200
         for _ in range(6):
-            assert counted(process, "multiturn_turns_total{") == 12
+            eventually(lambda: counted(process, "multiturn_turns_total{") == 12)
         before, dying = workers_of(process), "multiturn_upstream_healthy"
         eventually(lambda: counted(process, dying) == 1)
         os.kill(before[0], signal.SIGKILL)
@@ -304,7 +304,7 @@ def test_a_second_server_is_told_nothing_of_the_first_ones_figures(tmp_path: Pat
     for _ in range(2):
         with serving(tmp_path, upstream, workers=2) as process:
             httpx.post(f"{process.url}/v1/responses", json=BODY)
-            assert counted(process, "multiturn_turns_total{") == 1
+            eventually(lambda: counted(process, "multiturn_turns_total{") == 1)
             process.tell(signal.SIGTERM)
             process.ends()
 

@@ -112,6 +112,11 @@ def listed(provider: str) -> tuple[ModelInfo, ...]:
     return () if shelf is None else tuple(_named(id, info) for id, info in shelf.models.items())
 
 
+def prepare() -> None:
+    """Read all of it now: for who serves, lest a request should wait for that."""
+    _families()
+
+
 @functools.cache
 def load() -> _Catalogue:
     """The catalogue, read once."""

@@ -24,6 +24,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.supervisors import Multiprocess
 
 from multiturn.errors import MultiturnError, NotFound
 from multiturn.formats.chat_completions import encode_error
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 _RECOVER_EVERY_S = 5.0
 _SAMPLE_EVERY_S = 1.0
 _SETTINGS = "MULTITURN_SERVE_SETTINGS"  # how the processes of `--workers` learn theirs
+_EARS = 16
+"""uvloop takes one new connection from a listening socket in each round of its loop (seen with 0.23). A round is a
+tenth of a second where a thousand streams run, and whoever comes then would wait a round for each who came before; so
+each socket is listened to this many times."""
 _log = logging.getLogger("multiturn.server")
 
 
@@ -55,7 +60,7 @@ def create_app(settings: ServerSettings) -> Application:
     """The ASGI application of one process, with its service as `app.state.service`. Nothing is opened before it
     starts."""
     importlib.import_module("multiturn.models.http")
-    catalogue.load()  # no request should wait for these
+    catalogue.prepare()  # no request should wait for these
     upstreams = Upstreams(settings.routes, settings.upstreams, allow_providers=bool(settings.allow_providers))
     watching = observing.Watching(settings, [card.id for card in upstreams.names()])
     store = watching.timed(open_store(settings.store))
@@ -183,9 +188,11 @@ def _serve_by_many(settings: ServerSettings) -> None:
     logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # it tells where they listen, and of their deaths
     os.environ[_SETTINGS] = msgspec.json.encode(settings).decode()
     application, workers = "multiturn.server.app:from_environment", settings.workers
-    with tempfile.TemporaryDirectory(prefix="multiturn-metrics-") as folder:
+    with tempfile.TemporaryDirectory(prefix="multiturn-metrics-") as folder, suppress(KeyboardInterrupt):
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        uvicorn.run(application, factory=True, workers=workers, **_options(settings))
+        config = uvicorn.Config(application, factory=True, workers=workers, **_options(settings))
+        heard = config.bind_socket()
+        Multiprocess(config, sockets=[heard, *(heard.dup() for _ in range(_EARS - 1))]).run()
 
 
 def from_environment() -> Application:
@@ -210,9 +217,20 @@ def _settle() -> None:
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        for server in self.servers:
-            host, port = server.sockets[0].getsockname()[:2]
+        heard = [each for server in self.servers for each in server.sockets]
+        for each in heard[:1]:
+            host, port = each.getsockname()[:2]
             _log.info("listening", extra={"host": host, "port": port, "pid": os.getpid()})
+        loop, config = asyncio.get_running_loop(), self.config
+        for each in heard * (_EARS - 1):
+            self.servers.append(await loop.create_server(self._connected, sock=each.dup(), backlog=config.backlog))
+
+    def _connected(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
 
 def _options(settings: ServerSettings) -> dict[str, Any]:

@@ -58,7 +58,7 @@ CANNOT_CARRY: Mapping[str, str] = {
 }
 """What does not go over the wire as it is, and what becomes of it."""
 
-_SPEAKERS = ("user", "assistant")
+_OPENINGS = {"user": b'{"role":"user","content":', "assistant": b'{"role":"assistant","content":'}
 _encoder = msgspec.json.Encoder()
 _bad_name = re.compile(r"[\s<|\\/>]")
 
@@ -77,15 +77,15 @@ def _plainly(messages: Sequence[Message], dialect: Dialect) -> bytes | None:
     then one of the model's own. None for any others."""
     made, last = [], None
     for message in messages:
-        parts = message.parts
+        role, parts, origin = message.role, message.parts, message.origin
         if len(parts) != 1 or type(part := parts[0]) is not Text or not part.text or message.name is not None:
             return None
-        if message.role == last or message.role not in _SPEAKERS or not is_home(message.origin, dialect):
+        if role == last or role not in _OPENINGS or (origin is not None and not is_home(origin, dialect)):
             return None
-        if message.role == "assistant" and dialect.reasoning_required:
+        if role == "assistant" and dialect.reasoning_required:
             return None
-        last = message.role
-        made.append(b'{"role":"%s","content":%s}' % (last.encode(), _json(part.text)))
+        last = role
+        made.append(b"%b%b}" % (_OPENINGS[role], _json(part.text)))
     return b",".join(made)
 
 

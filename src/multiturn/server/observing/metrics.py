@@ -3,7 +3,8 @@ name, or `other`; a route is its pattern.
 
 One process keeps its figures in memory. With several (`--workers`), each keeps them in files of a folder that
 `multiturn.server.app.serve` makes (prometheus-client's multiprocess mode, `PROMETHEUS_MULTIPROC_DIR`), and whichever
-process is asked adds them all up. What stands at a level there, and does not only grow, is as of the last second."""
+process is asked adds them all up. There the figures of other processes are a moment old: what is counted a tenth of a
+second (`watching`), what stands at a level a second."""
 
 from __future__ import annotations
 

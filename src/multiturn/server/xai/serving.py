@@ -21,6 +21,9 @@ from multiturn.server.xai.deferred import Deferred, forget_unfetched, resume
 from multiturn.server.xai.shown import is_deferred
 
 
+_REFUSING_S = 0.2
+
+
 class Grpc:
     """Started once, before `service.background` looks for what other nodes have left; and stopped once, before that."""
 
@@ -43,8 +46,11 @@ class Grpc:
         return port
 
     async def _drain(self, service: Service) -> None:
-        """Once the server is going down, send clients elsewhere, and let their calls end."""
+        """Once the server is going down, send clients elsewhere, and let their calls end. A call that gRPC has taken
+        but not passed on when it stops ends as `CANCELLED`, which no client tries again; so whoever calls at the same
+        moment as the news comes is first refused by us, as `UNAVAILABLE`."""
         await service.draining.wait()
+        await asyncio.sleep(_REFUSING_S)
         await self._server.stop(service.settings.drain_s + CUT_S)
 
     async def stop(self, grace_s: float) -> None:

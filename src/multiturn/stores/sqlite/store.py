@@ -78,10 +78,11 @@ class SQLiteStore(Tenanted):
         self._seal = seal or Plain()
         self._runner = Runner(self._database)
         self._followers = following.Followers()
-        self._reader, self._writer = _workers(self._database, _duties(self._seal, self._followers))
+        self._reader, self._writer = reader, _ = _workers(self._database, _duties(self._seal, self._followers))
         self._ends = Ends()
         self._running: dict[tuple[str, str], life.Running] = {}  # what was begun here, by tenant and id
         self._recovery = self._writer.submit(_recovery(self._seal, self._runner))
+        self._recovery.add_done_callback(lambda _: reader.submit(_open))
         self._close = weakref.finalize(self, _close, self._reader, self._writer, self._runner)
 
     @property
@@ -350,6 +351,10 @@ def _duties(seal: Seal, followers: following.Followers) -> Duties:
         written=followers.wake_all,
         chore=lambda db: search.index(db, seal),
     )
+
+
+def _open(_: Connection) -> None:
+    """Nothing, but that the connection is there afterwards: its first reader would wait for it."""
 
 
 def _recovery(seal: Seal, runner: Runner) -> Callable[[Connection], None]:
