@@ -20,7 +20,6 @@ from multiturn.server.xai.compacting import compact
 from multiturn.server.xai.deferred import Deferred, forget_unfetched, resume
 from multiturn.server.xai.shown import is_deferred
 
-
 _REFUSING_S = 0.2
 
 
