@@ -8,7 +8,7 @@ import socket
 import uvicorn
 import uvloop
 
-from multiturn.server.app import _Server
+from multiturn.server.listening import Listening
 
 
 async def _nothing(scope: object, receive: object, send: object) -> None: ...
@@ -18,7 +18,7 @@ def test_many_connections_are_taken_in_a_round_of_the_event_loop() -> None:
     """With one listening socket it would be one; who comes to a busy server waits for a round many times then."""
 
     async def rounds_for(count: int) -> int:
-        server = _Server(uvicorn.Config(_nothing, port=0, lifespan="off", log_config=None))
+        server = Listening(uvicorn.Config(_nothing, port=0, lifespan="off", log_config=None))
         running = asyncio.ensure_future(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)

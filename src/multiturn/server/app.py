@@ -8,7 +8,6 @@ import importlib
 import logging
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -31,6 +30,7 @@ from multiturn.formats.chat_completions import encode_error
 from multiturn.models import catalogue
 from multiturn.server import anthropic, chat_completions, conversations, draining, models, observing, openapi, responses
 from multiturn.server.doors import Call, Door, json
+from multiturn.server.listening import JoiningProtocol, Listening, often
 from multiturn.server.observing import logs
 from multiturn.server.service import Service
 from multiturn.server.settings.values import ServerSettings
@@ -43,10 +43,6 @@ if TYPE_CHECKING:
 _RECOVER_EVERY_S = 5.0
 _SAMPLE_EVERY_S = 1.0
 _SETTINGS = "MULTITURN_SERVE_SETTINGS"  # how the processes of `--workers` learn theirs
-_EARS = 16
-"""uvloop takes one new connection from a listening socket in each round of its loop (seen with 0.23). A round is a
-tenth of a second where a thousand streams run, and whoever comes then would wait a round for each who came before; so
-each socket is listened to this many times."""
 _log = logging.getLogger("multiturn.server")
 
 
@@ -175,7 +171,7 @@ def serve(settings: ServerSettings) -> None:
         _serve_by_many(settings)
         return
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn, once it has ended well, raises it again
-    server = _Server(uvicorn.Config(create_app(settings), **_options(settings)))
+    server = Listening(uvicorn.Config(create_app(settings), **_options(settings)))
     _settle()
     server.run()
     if not server.started:
@@ -191,8 +187,7 @@ def _serve_by_many(settings: ServerSettings) -> None:
     with tempfile.TemporaryDirectory(prefix="multiturn-metrics-") as folder, suppress(KeyboardInterrupt):
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         config = uvicorn.Config(application, factory=True, workers=workers, **_options(settings))
-        heard = config.bind_socket()
-        Multiprocess(config, sockets=[heard, *(heard.dup() for _ in range(_EARS - 1))]).run()
+        Multiprocess(config, sockets=often(config.bind_socket())).run()
 
 
 def from_environment() -> Application:
@@ -214,31 +209,12 @@ def _settle() -> None:
     sys.setswitchinterval(0.02)
 
 
-class _Server(uvicorn.Server):
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        heard = [each for server in self.servers for each in server.sockets]
-        for each in heard[:1]:
-            host, port = each.getsockname()[:2]
-            _log.info("listening", extra={"host": host, "port": port, "pid": os.getpid()})
-        loop, config = asyncio.get_running_loop(), self.config
-        for each in heard * (_EARS - 1):
-            self.servers.append(await loop.create_server(self._connected, sock=each.dup(), backlog=config.backlog))
-
-    def _connected(self) -> asyncio.Protocol:
-        make: Any = self.config.http_protocol_class
-        protocol: asyncio.Protocol = make(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return protocol
-
-
 def _options(settings: ServerSettings) -> dict[str, Any]:
     return {
         "host": settings.host,
         "port": settings.port,
         "loop": "uvloop",
-        "http": "httptools",
+        "http": JoiningProtocol,
         "ws": "websockets-sansio",
         "ws_max_size": 2 * settings.limits.body_bytes,  # what is not far too long is told so
         "ws_per_message_deflate": False,  # it would cost more than all else that is done for an event
