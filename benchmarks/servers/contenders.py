@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,28 +42,28 @@ class Contender:
         )
 
 
-def ours() -> Contender:
+def ours(python: Path) -> Contender:
     """Our server on SQLite."""
 
     def command(python: Path, port: int, upstream: str, folder: Path) -> list[str | Path]:
-        return _ours(port, upstream, f"sqlite:///{folder}/multiturn.db")
+        return _ours(python, port, upstream, f"sqlite:///{folder}/multiturn.db")
 
-    return Contender(OURS, Path(sys.executable), command)
+    return Contender(OURS, python, command)
 
 
-def ours_on(place: Place) -> Contender:
+def ours_on(place: Place, python: Path) -> Contender:
     """Our server on a new database there; for one measurement."""
     url = place.fresh()
 
     def command(python: Path, port: int, upstream: str, folder: Path) -> list[str | Path]:
-        return _ours(port, upstream, url)
+        return _ours(python, port, upstream, url)
 
-    return Contender(f"{OURS}, {place.name}", Path(sys.executable), command, size=lambda folder: place.size(url))
+    return Contender(f"{OURS}, {place.name}", python, command, size=lambda folder: place.size(url))
 
 
-def _ours(port: int, upstream: str, store: str) -> list[str | Path]:
+def _ours(python: Path, port: int, upstream: str, store: str) -> list[str | Path]:
     where = ["--host", "127.0.0.1", "--port", str(port), "--grpc-port", str(free_port()), "--store", store]
-    return [sys.executable, "-m", "multiturn", "serve", *where, "--upstream", f"{upstream}/v1"]
+    return [python, "-m", "multiturn", "serve", *where, "--upstream", f"{upstream}/v1"]
 
 
 def _agentic(python: Path, port: int, upstream: str, folder: Path) -> list[str | Path]:
@@ -86,11 +85,11 @@ def _litellm(python: Path, port: int, upstream: str, folder: Path) -> list[str |
     return [python.with_name("litellm"), "--config", configuration, "--host", "127.0.0.1", "--port", str(port)]
 
 
-def contenders(*, quick: bool) -> list[Contender]:
-    """Ours first. Peers are installed when they are not, except when `quick`: then they are left out; LiteLLM is in any
-    case, for it takes ten seconds to start."""
+def contenders(own: Path, *, quick: bool) -> list[Contender]:
+    """Ours first, run by that interpreter. Peers are installed when they are not, except when `quick`: then they are
+    left out; LiteLLM is in any case, for it takes ten seconds to start."""
     python = peers.installed() if quick else peers.python()
-    found = [ours()]
+    found = [ours(own)]
     if python is not None:
         found.append(Contender(AGENTIC, python, _agentic))
     if not quick:
