@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ import httpx
 from openai import OpenAI
 from openai.types.responses import Response
 
+from ports import free_port
 from upstream import Behaviour, Exchange, chat_events
 
 PATIENCE_S = 30.0
@@ -73,8 +73,7 @@ class Node:
 @contextmanager
 def node(store: str, **settings: object) -> Iterator[Node]:
     """A server on this store, once it answers. Settings are the command line's flags."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = int(listening.getsockname()[1])
+    port = free_port()
     flags = {"port": port, "store": store, **settings}
     words = [word for name, value in flags.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     command = [sys.executable, "-m", "multiturn", "serve", "--no-grpc", *words]

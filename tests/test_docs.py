@@ -22,7 +22,8 @@ from multiturn.models.providers import PROVIDERS
 from multiturn.server.app import create_app
 from multiturn.server.observing.metrics import Metrics
 from multiturn.server.settings import ServerSettings
-from pages import PAGES, ROOT, Reader, blocks, free_ports
+from pages import PAGES, ROOT, Reader, blocks
+from ports import free_port
 from upstream import Upstream
 
 KEYS = ("OPENAI_API_KEY", "XAI_API_KEY", "ARCEE_API_KEY", "MULTITURN_UPSTREAM_API_KEY")
@@ -36,7 +37,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[
     of addresses in pages."""
     addresses: dict[str, str] = {}
     for port in (8787, 8789):  # each with the next one, for gRPC
-        free = free_ports()
+        free = free_port()
         addresses |= {str(port): str(free), str(port + 1): str(free + 1)}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))

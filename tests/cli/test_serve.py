@@ -18,11 +18,7 @@ import pytest
 from cli.conftest import Run
 from cli.terminal import PATIENCE_S
 from multiturn.server.settings.options import options
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+from ports import free_port
 
 
 @contextmanager

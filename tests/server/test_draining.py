@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +26,7 @@ from multiturn import sync
 from multiturn.stores import open_store
 from multiturn.turns import Turn
 from observed import PATIENCE_S
+from ports import free_port
 from upstream import Upstream, hang, hang_after, reply
 
 BODY: Any = {"model": "tiny", "input": "Count."}
@@ -68,8 +68,7 @@ class Process:
 @contextmanager
 def serving(folder: Path, upstream: Upstream, **settings: object) -> Iterator[Process]:
     """A server that asks `upstream`, once it answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = int(listening.getsockname()[1])
+    port = free_port()
     store = f"sqlite:///{folder / 'drained.db'}"
     flags = {"port": port, "store": store, "upstream": upstream.url, "log-format": "json", **settings}
     command = [sys.executable, "-m", "multiturn", "serve", "--no-grpc"]
