@@ -183,6 +183,7 @@ class StreamDecoder:
                 pass
             else:
                 return self._in_text.more(text)
+        self._in_text = None
         if not data.startswith(b"{"):  # as nearly all do
             data = data.strip()
             self._done = self._done or data == b"[DONE]"
@@ -200,7 +201,8 @@ class StreamDecoder:
             if index == 0:
                 deltas += made
         is_text = len(deltas) == 1 and isinstance(deltas[0], TextDelta) and self._id is not None and self._model
-        self._in_text = self._choices[0] if is_text else None
+        if is_text:
+            self._in_text = self._choices[0]
         return deltas
 
     def _read(self, data: bytes, kind: str) -> Completion:
