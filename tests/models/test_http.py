@@ -28,6 +28,7 @@ from multiturn.models.limits import Retries, Timeouts
 from multiturn.models.proxies import proxy_for
 from multiturn.models.transport import MIB
 from multiturn.models.wire import PIECE_BYTES
+from ports import free_port
 from upstream import (
     Upstream,
     cut_after,
@@ -224,12 +225,6 @@ class deaf:
 
 
 # --- no connection --------------------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 async def test_a_refused_connection_names_the_address_and_asks_for_the_server() -> None:

@@ -63,6 +63,7 @@ from multiturn.notices import Notice
 from multiturn.path import Path
 from multiturn.request import Request, Settings, ToolSpec
 from multiturn.turns import Turn
+from ports import free_port
 from upstream_xai import (
     KEY,
     Behaviour,
@@ -536,12 +537,6 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(InvalidInput, match="the key for xai") as caught:
         XaiModel("grok-4", key=key)
     assert key not in str(caught.value)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])

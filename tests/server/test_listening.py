@@ -1,14 +1,15 @@
-"""How connections are taken."""
+"""How connections are taken and written to."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any, cast
 
 import uvicorn
 import uvloop
 
-from multiturn.server.listening import Listening
+from multiturn.server.listening import Listening, _Joining
 
 
 async def _nothing(scope: object, receive: object, send: object) -> None: ...
@@ -35,3 +36,38 @@ def test_many_connections_are_taken_in_a_round_of_the_event_loop() -> None:
         return rounds
 
     assert uvloop.run(rounds_for(64)) < 32
+
+
+class Wire:
+    """The part of a transport that is written to."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.is_closed
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_a_head_goes_out_with_the_beginning_of_its_body_and_else_by_itself() -> None:
+    wire = Wire()
+    joining = _Joining(cast(Any, wire))
+    head = b"HTTP/1.1 200 OK\r\n\r\n"
+    joining.write(head)
+    assert wire.written == []
+    joining.write(b"one")
+    joining.write(b"two")
+    await asyncio.sleep(0)
+    assert wire.written == [head + b"one", b"two"]
+    joining.write(head)  # of a stream that has nothing to say yet
+    await asyncio.sleep(0)
+    assert wire.written[2:] == [head]
+    joining.write(head)
+    joining.close()
+    await asyncio.sleep(0)
+    assert wire.written[3:] == [head]
+    assert wire.is_closed

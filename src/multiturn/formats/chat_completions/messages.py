@@ -77,10 +77,10 @@ def _plainly(messages: Sequence[Message], dialect: Dialect) -> bytes | None:
     then one of the model's own. None for any others."""
     made, last = [], None
     for message in messages:
-        role, parts, origin = message.role, message.parts, message.origin
+        role, parts = message.role, message.parts
         if len(parts) != 1 or type(part := parts[0]) is not Text or not part.text or message.name is not None:
             return None
-        if role == last or role not in _OPENINGS or (origin is not None and not is_home(origin, dialect)):
+        if role == last or role not in _OPENINGS or not is_home(message.origin, dialect):
             return None
         if role == "assistant" and dialect.reasoning_required:
             return None
